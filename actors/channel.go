@@ -1,0 +1,315 @@
+package actors
+
+import (
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-actors/troupe/mailbox"
+	"github.com/troupe-actors/troupe/registry"
+	"github.com/troupe-actors/troupe/supervisor"
+	"github.com/troupe-actors/troupe/transport"
+)
+
+// Channel is one client's connection: an actor with a PID and a bounded
+// mailbox. Its methods may be called from any goroutine, also after it closed.
+type Channel struct {
+	// Immutable after the actor was spawned.
+	ep      *Endpoint
+	id      string
+	uid     string
+	pid     *actor.PID
+	framing transport.Framing
+
+	box    mailbox.Mailbox
+	member registry.Member
+	timer  supervisor.Timer
+
+	// Shared.
+	end     atomic.Pointer[ending]        // why it closes; the first to set it wins
+	coming  atomic.Pointer[arrival]       // from the HTTP handler to the actor
+	request atomic.Pointer[http.Request]  // until Open has returned
+	head    atomic.Pointer[requestRecord] // from then on
+	done    atomic.Pointer[chan struct{}] // made by the first Done
+	gone    atomic.Bool
+	mu      sync.Mutex   // guards what follows
+	values  map[any]any  // of Set
+	due     []func()     // of timers that fired
+	family  []*actor.PID // children of the handler, if props make it
+	_       [0]func()    // not comparable
+
+	// Owned by the actor: touched only while its mailbox is being drained.
+	link      transport.Link
+	phase     phase
+	where     where             // what the handler is being called for
+	sigs      mailbox.Signals   // heard and not yet acted upon
+	directive actor.Directive   // for the failure that is escalating
+	began     bool              // Open was called
+	opened    bool              // and has returned
+	listening bool              // the link signals
+	congested bool              // the kernel did not take everything
+	ended     bool              // the link's input has ended
+	closing   bool              // the close frame is queued
+	flight    *flight           // taken from the outbox, not written
+	finished  []completion      // outcomes to be told
+	window    supervisor.Window // recent failures
+	failure   any               // what the last of them was
+	pong      *transport.Packet // the answer to the latest ping
+	openedAt  int64             // nanoseconds of Runtime.now, as those that follow
+	lastIn    int64             // a sign of life
+	lastData  int64             // a message, either way
+	pingAt    int64             // an unanswered ping was sent; 0: none
+	stallAt   int64             // since when the kernel takes nothing; 0: it does
+	closeBy   int64             // when a close that is under way is cut short
+	armed     int64             // when the timer fires; 0: it does not
+	stallMark uint64            // link.Taken then
+	sent      uint64            // messages written
+	received  uint64            // messages delivered
+}
+
+// arrival is a link with the word that it may be used.
+type arrival struct{ link transport.Link }
+
+// phase is how far a channel's life has gone.
+type phase uint8
+
+const (
+	opening  phase = iota // Open has not returned
+	open                  // messages flow
+	flushing              // closing: what was sent before is on its way
+	waiting               // closing: our close frame is out, the peer's is awaited
+	closed                // the link is released
+)
+
+// where is what the handler is being called for.
+type where uint8
+
+const (
+	inNothing where = iota
+	inOpen
+	inMessage
+	inReceive
+	inError
+	inRestarted
+	inTimer
+	inCompletion
+	inClose
+	inStopping
+)
+
+var whereNames = [...]string{"system", "open", "message", "receive", "error", "restarted", "timer", "completion", "close", "stopping"}
+
+func (w where) String() string { return whereNames[w] }
+
+// ending is why a channel closes and what its peer is told.
+type ending struct {
+	cause  supervisor.Cause
+	code   uint16
+	reason string
+	err    error
+	quick  bool // the actor is being stopped: no waiting for the peer
+}
+
+// ID is the channel's name, unique for all time. It is the Id of its PID.
+func (c *Channel) ID() string { return c.id }
+
+// PID addresses the channel's actor: Send, Request, Watch, Stop and Poison work
+// with it as with any other.
+func (c *Channel) PID() *actor.PID { return c.pid }
+
+// UID is the user that Authorize named, or "".
+func (c *Channel) UID() string { return c.uid }
+
+// Runtime is the one the channel lives in.
+func (c *Channel) Runtime() *Runtime { return c.ep.rt }
+
+// Framing tells what the channel's messages are laid into.
+func (c *Channel) Framing() transport.Framing { return c.framing }
+
+// IsWebSocket reports whether the peer can send messages too.
+func (c *Channel) IsWebSocket() bool { return c.Framing() == transport.FramingWebSocket }
+
+// Open reports whether the channel takes messages: false from the moment its
+// end is decided, and so in its Close callback.
+func (c *Channel) Open() bool { return c.end.Load() == nil }
+
+// Done is closed when the channel's Close callback has returned.
+func (c *Channel) Done() <-chan struct{} {
+	if p := c.done.Load(); p != nil {
+		return *p
+	}
+	ch := make(chan struct{})
+	if !c.done.CompareAndSwap(nil, &ch) {
+		return *c.done.Load()
+	}
+	if c.gone.Load() {
+		c.tellDone()
+	}
+	return ch
+}
+
+var isDone = func() *chan struct{} { ch := make(chan struct{}); close(ch); return &ch }()
+
+// tellDone closes what Done gave out, once.
+func (c *Channel) tellDone() {
+	if p := c.done.Swap(isDone); p != nil && p != isDone {
+		close(*p)
+	}
+}
+
+// Waiting is how many messages and bytes have been sent and not been taken by
+// the kernel yet.
+func (c *Channel) Waiting() (messages, bytes int) { return c.box.Waiting() }
+
+// Set keeps a value with the channel, as long as it lives. A nil value removes
+// the key.
+func (c *Channel) Set(key, value any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if value == nil {
+		delete(c.values, key)
+		return
+	}
+	if c.values == nil {
+		c.values = make(map[any]any)
+	}
+	c.values[key] = value
+}
+
+// Value is what Set kept under key, or nil.
+func (c *Channel) Value(key any) any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.values[key]
+}
+
+// Close ends the channel: what was sent before is flushed, a WebSocket's peer
+// is sent a close frame with 1000, and the Close callback runs. It waits for
+// none of that, and reports whether it was this call that closed the channel.
+func (c *Channel) Close() bool {
+	return c.finishWith(ending{cause: supervisor.CauseLocalClosed})
+}
+
+// CloseWith is Close with a code and reason for the peer of a WebSocket. A code
+// must be one that may be sent (RFC 6455 §7.4: 1000 to 1014 without 1004, 1005
+// and 1006, or 3000 to 4999), a reason at most 123 bytes of UTF-8; otherwise
+// nothing happens and the error is a *[CloseError].
+func (c *Channel) CloseWith(code uint16, reason string) (bool, error) {
+	if err := checkClose(code, reason); err != nil {
+		return false, err
+	}
+	return c.finishWith(ending{cause: supervisor.CauseLocalClosed, code: code, reason: reason}), nil
+}
+
+// Kick is Close for a client that is not wanted: 1008, with a reason it may see.
+func (c *Channel) Kick(reason string) bool {
+	if checkClose(supervisor.CodePolicyViolation, reason) != nil {
+		reason = ""
+	}
+	return c.finishWith(ending{cause: supervisor.CauseKicked, reason: reason})
+}
+
+// finishWith decides the channel's end, if nobody has yet.
+func (c *Channel) finishWith(e ending) bool {
+	if e.code == 0 {
+		e.code = e.cause.CloseCode()
+	}
+	if !c.end.CompareAndSwap(nil, &e) {
+		return false
+	}
+	c.box.Seal()
+	c.box.Raise(sigClose)
+	return true
+}
+
+// Timer is a function that waits for its time; see [Channel.After].
+type Timer struct {
+	c     *Channel
+	f     func()
+	node  supervisor.Timer
+	state atomic.Int32
+}
+
+const (
+	timerSet int32 = iota
+	timerDone
+)
+
+// After runs f on the channel, as one of its callbacks, after d at the
+// earliest. It does not run once the channel's end is decided. A panic in it is
+// one of the handler.
+func (c *Channel) After(d time.Duration, f func()) *Timer {
+	t := &Timer{c: c, f: f}
+	c.ep.rt.timers.Set(&t.node, t, time.Now().Add(d))
+	return t
+}
+
+// Stop keeps the function from running, and reports whether it did: false means
+// that it ran, is running or was stopped before.
+func (t *Timer) Stop() bool {
+	t.c.ep.rt.timers.Stop(&t.node)
+	return t.state.CompareAndSwap(timerSet, timerDone)
+}
+
+// Expired implements supervisor.Owner.
+func (t *Timer) Expired(*supervisor.Timer) {
+	c := t.c
+	c.mu.Lock()
+	c.due = append(c.due, func() {
+		if t.state.CompareAndSwap(timerSet, timerDone) {
+			t.f()
+		}
+	})
+	c.mu.Unlock()
+	c.box.Raise(sigDue)
+}
+
+// Join makes the channel a member of a topic until it leaves or ends, and
+// reports whether it was none before. The error of a channel that has ended is
+// ErrClosed.
+func (c *Channel) Join(topic string) (bool, error) {
+	if !c.Open() {
+		return false, ErrClosed
+	}
+	joined, err := c.ep.rt.reg.Join(&c.member, topic)
+	if err != nil {
+		return false, ErrClosed
+	}
+	return joined, nil
+}
+
+// Leave ends a membership, and reports whether there was one.
+func (c *Channel) Leave(topic string) bool { return c.ep.rt.reg.Leave(&c.member, topic) }
+
+// Publish sends v to every member of a topic, this channel included if it is
+// one; see [Runtime.Publish].
+func (c *Channel) Publish(topic string, v any, options ...SendOption) error {
+	return c.ep.rt.Publish(topic, v, options...)
+}
+
+// PublishOthers is Publish to all members but this channel.
+func (c *Channel) PublishOthers(topic string, v any, options ...SendOption) error {
+	rt := c.ep.rt
+	return rt.broadcast(v, options, func(m any) error { return rt.reg.Publish(topic, m, &c.member) })
+}
+
+// WatchPresence makes the handler receive a *[Presence] for every user who
+// comes to a topic or leaves it, from now on; the topic "" stands for the whole
+// runtime. Who is there already, Runtime.Registry().Present tells: watch first,
+// then look.
+func (c *Channel) WatchPresence(topic string) { c.ep.rt.reg.Watch(topic, c.pid) }
+
+// UnwatchPresence ends WatchPresence.
+func (c *Channel) UnwatchPresence(topic string) { c.ep.rt.reg.Unwatch(topic, c.pid) }
+
+// RemoteAddr is the peer's address as the request told it.
+func (c *Channel) RemoteAddr() net.Addr { return remoteAddr(c.remote()) }
+
+type remoteAddr string
+
+func (remoteAddr) Network() string  { return "tcp" }
+func (a remoteAddr) String() string { return string(a) }

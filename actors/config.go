@@ -1,0 +1,291 @@
+package actors
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-actors/troupe/mailbox"
+	"github.com/troupe-actors/troupe/supervisor"
+	"github.com/troupe-actors/troupe/transport"
+)
+
+// The drivers of a channel's link; see [Config].
+const (
+	DriverAuto      = transport.DriverAuto
+	DriverPoller    = transport.DriverPoller
+	DriverGoroutine = transport.DriverGoroutine
+)
+
+// Config is a runtime's. The zero Config is safe; every field says its default.
+type Config struct {
+	// Options are those of every endpoint that does not set its own.
+	Options
+
+	// System is the actor system to live in. Default: one of the runtime's own,
+	// which logs to Logger and ends with the runtime.
+	System *actor.ActorSystem
+
+	// Driver moves the bytes of links: the poller (Linux, plain TCP: no
+	// goroutine and no buffer for an idle channel), a goroutine for each link,
+	// or, by default, the poller wherever it can serve.
+	Driver transport.Driver
+
+	// Workers is how many goroutines run handlers while none of them blocks;
+	// more run when some do. Default: GOMAXPROCS.
+	Workers int
+
+	// BudgetBytes bounds the bytes that wait in all channels together, in
+	// mailboxes and links, in both directions. Default 1 GiB.
+	BudgetBytes int64
+
+	// PresenceGrace is how long a user who has no channel any more still counts
+	// as present. Default 5 s; negative: none.
+	PresenceGrace time.Duration
+
+	// DrainBatch channels are closed every DrainPause when the runtime drains
+	// or stops. Default 500 every 100 ms.
+	DrainBatch int
+	DrainPause time.Duration
+
+	// Logger hears what happens to channels. Default: slog.Default().
+	Logger *slog.Logger
+
+	// OnEvent, if set, hears the same as typed values, on the goroutine where it
+	// happened: it must not block. A panic in it is logged and goes no further.
+	OnEvent func(supervisor.Event)
+}
+
+// Options are an endpoint's. A zero field takes the runtime's value, and its
+// default where the runtime has none. Durations: negative switches off.
+type Options struct {
+	// Origins are patterns of hosts, or of scheme://host, that pages of other
+	// origins may connect from, such as "*.example.com" ("*" for any).
+	// Default: the same host only. Clients that send no Origin are no browsers
+	// and are allowed.
+	Origins []string
+
+	// Authorize decides who the user is, before anything is upgraded. If ok is
+	// false the request is refused with the answer the hook wrote to w, or 403
+	// if it wrote none. Default: everybody is let in, with the uid "".
+	Authorize func(w http.ResponseWriter, r *http.Request) (uid string, ok bool)
+
+	// Subprotocols the server speaks, in its order of preference. The first
+	// that the client offers is chosen. Default: none.
+	Subprotocols []string
+
+	// WebSocketOnly refuses requests that are no WebSocket upgrade with 426,
+	// instead of answering them with a stream. Default false.
+	WebSocketOnly bool
+
+	// MaxMessageBytes bounds a message of the peer, over all its fragments.
+	// Default 1 MiB. A larger one closes the channel with 1009.
+	MaxMessageBytes int
+
+	// MailboxMessages bounds what waits for the handler and, apart from it, for
+	// the peer (what the kernel has not taken included). Default 1024.
+	MailboxMessages int
+
+	// MailboxBytes bounds the bytes of the same, both together. Default 1 MiB.
+	MailboxBytes int
+
+	// Overflow is what Send does when the mailbox is full. Default Reject.
+	Overflow Policy
+
+	// BroadcastOverflow is what a broadcast does to a channel whose mailbox is
+	// full. Default CloseSlow: it is closed with 1013. Block is no choice.
+	BroadcastOverflow Policy
+
+	// IdleTimeout closes a WebSocket after so long without a message in either
+	// direction. Pings of ours and their pongs do not count. Default: none.
+	IdleTimeout time.Duration
+
+	// MaxOpen closes an HTTP stream after so long, whatever it does.
+	// Default: none.
+	MaxOpen time.Duration
+
+	// HandshakeTimeout is how long a peer may take to accept our answer to its
+	// request. (How long it may take to send the request is the matter of
+	// http.Server.ReadHeaderTimeout.) Default 10 s.
+	HandshakeTimeout time.Duration
+
+	// WriteTimeout is how long a peer may go without accepting a byte while
+	// some wait. Default 10 s.
+	WriteTimeout time.Duration
+
+	// PingInterval is how long nothing may come from a WebSocket's peer before
+	// it is sent a ping, and nothing go to an SSE client before it is sent an
+	// empty comment. Default 25 s.
+	PingInterval time.Duration
+
+	// PongTimeout is how long after a ping something must have come.
+	// Default 10 s.
+	PongTimeout time.Duration
+
+	// CloseTimeout bounds the flush and the close handshake of a channel that
+	// is closing. Default 5 s.
+	CloseTimeout time.Duration
+
+	// HandlerDeadline is how long one call of the handler may take. A call that
+	// overruns it is reported with its stack and abandoned: its goroutine is
+	// left to itself, and a fresh handler goes on in its place. Default 30 s.
+	HandlerDeadline time.Duration
+
+	// CloseStuck closes a channel whose handler overran its deadline with 1011,
+	// instead of going on with a fresh one. Default false.
+	CloseStuck bool
+
+	// Intensity is how often a handler may fail before its channel is closed
+	// with 1011. Default 3 times in 30 s.
+	Intensity supervisor.Intensity
+}
+
+// Policy says what a send does when the channel's mailbox is full.
+type Policy = mailbox.Policy
+
+// Defaults of Config and Options.
+const (
+	DefaultBudgetBytes      = 1 << 30
+	DefaultPresenceGrace    = 5 * time.Second
+	DefaultDrainBatch       = 500
+	DefaultDrainPause       = 100 * time.Millisecond
+	DefaultMaxMessageBytes  = transport.DefaultMaxMessageBytes
+	DefaultMailboxMessages  = mailbox.DefaultMessages
+	DefaultMailboxBytes     = mailbox.DefaultBytes
+	DefaultHandshakeTimeout = 10 * time.Second
+	DefaultWriteTimeout     = 10 * time.Second
+	DefaultPingInterval     = 25 * time.Second
+	DefaultPongTimeout      = 10 * time.Second
+	DefaultCloseTimeout     = 5 * time.Second
+	DefaultHandlerDeadline  = 30 * time.Second
+)
+
+// ConfigError is a value that a Config or Options must not have.
+type ConfigError struct {
+	Field string
+	Value any
+	Want  string
+}
+
+func (e *ConfigError) Error() string {
+	return fmt.Sprintf("actors: %s is %v, want %s", e.Field, e.Value, e.Want)
+}
+
+func pick[T comparable](values ...T) T {
+	var zero T
+	for _, v := range values {
+		if v != zero {
+			return v
+		}
+	}
+	return zero
+}
+
+func pickPolicy(values ...Policy) Policy {
+	var p Policy
+	for _, v := range values {
+		p = p.Or(v)
+	}
+	return p
+}
+
+// withDefaults fills the zero fields of o.
+func (o Options) withDefaults(from Options) Options {
+	if o.Origins == nil {
+		o.Origins = from.Origins
+	}
+	if o.Authorize == nil {
+		o.Authorize = from.Authorize
+	}
+	if o.Subprotocols == nil {
+		o.Subprotocols = from.Subprotocols
+	}
+	o.WebSocketOnly = o.WebSocketOnly || from.WebSocketOnly
+	o.MaxMessageBytes = pick(o.MaxMessageBytes, from.MaxMessageBytes, DefaultMaxMessageBytes)
+	o.MailboxMessages = pick(o.MailboxMessages, from.MailboxMessages, DefaultMailboxMessages)
+	o.MailboxBytes = pick(o.MailboxBytes, from.MailboxBytes, DefaultMailboxBytes)
+	o.Overflow = pickPolicy(o.Overflow, from.Overflow, Reject)
+	o.BroadcastOverflow = pickPolicy(o.BroadcastOverflow, from.BroadcastOverflow, CloseSlow)
+	o.IdleTimeout = pick(o.IdleTimeout, from.IdleTimeout)
+	o.MaxOpen = pick(o.MaxOpen, from.MaxOpen)
+	o.HandshakeTimeout = pick(o.HandshakeTimeout, from.HandshakeTimeout, DefaultHandshakeTimeout)
+	o.WriteTimeout = pick(o.WriteTimeout, from.WriteTimeout, DefaultWriteTimeout)
+	o.PingInterval = pick(o.PingInterval, from.PingInterval, DefaultPingInterval)
+	o.PongTimeout = pick(o.PongTimeout, from.PongTimeout, DefaultPongTimeout)
+	o.CloseTimeout = pick(o.CloseTimeout, from.CloseTimeout, DefaultCloseTimeout)
+	o.HandlerDeadline = pick(o.HandlerDeadline, from.HandlerDeadline, DefaultHandlerDeadline)
+	o.CloseStuck = o.CloseStuck || from.CloseStuck
+	o.Intensity = pick(o.Intensity, from.Intensity)
+	return o
+}
+
+// check reports the first value of filled-in options that is out of range.
+func (o Options) check() error {
+	if err := transport.CheckOriginPatterns(o.Origins); err != nil {
+		return &ConfigError{"Options.Origins", o.Origins, err.Error()}
+	}
+	for _, p := range o.Subprotocols {
+		if !transport.IsToken(p) {
+			return &ConfigError{"Options.Subprotocols", p, "a token as of RFC 9110 §5.6.2"}
+		}
+	}
+	for _, f := range []struct {
+		name string
+		n    int
+	}{
+		{"MaxMessageBytes", o.MaxMessageBytes},
+		{"MailboxMessages", o.MailboxMessages},
+		{"MailboxBytes", o.MailboxBytes},
+	} {
+		if f.n < 1 {
+			return &ConfigError{"Options." + f.name, f.n, "1 or more, or 0 for the default"}
+		}
+	}
+	if o.BroadcastOverflow.Waits() {
+		return &ConfigError{"Options.BroadcastOverflow", o.BroadcastOverflow, "a policy that does not wait"}
+	}
+	if err := o.Intensity.Validate(); err != nil {
+		return &ConfigError{"Options.Intensity", o.Intensity, err.Error()}
+	}
+	if o.PingInterval > 0 && o.PongTimeout <= 0 {
+		return &ConfigError{"Options.PongTimeout", o.PongTimeout, "more than 0 while PingInterval is set"}
+	}
+	if o.CloseTimeout < 0 {
+		return &ConfigError{"Options.CloseTimeout", o.CloseTimeout, "0 (default 5s) or more: a close must end"}
+	}
+	return nil
+}
+
+func (c Config) withDefaults() Config {
+	c.Options = c.Options.withDefaults(Options{})
+	c.BudgetBytes = pick(c.BudgetBytes, DefaultBudgetBytes)
+	c.PresenceGrace = pick(c.PresenceGrace, DefaultPresenceGrace)
+	c.DrainBatch = pick(c.DrainBatch, DefaultDrainBatch)
+	c.DrainPause = pick(c.DrainPause, DefaultDrainPause)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+func (c Config) check() error {
+	if err := c.Options.check(); err != nil {
+		return err
+	}
+	switch {
+	case c.Driver > DriverGoroutine:
+		return &ConfigError{"Config.Driver", c.Driver, "auto, poller or goroutine"}
+	case c.Workers < 0:
+		return &ConfigError{"Config.Workers", c.Workers, "0 (GOMAXPROCS) or more"}
+	case c.BudgetBytes < 1:
+		return &ConfigError{"Config.BudgetBytes", c.BudgetBytes, "1 or more, or 0 for the default"}
+	case c.DrainBatch < 1:
+		return &ConfigError{"Config.DrainBatch", c.DrainBatch, "1 or more, or 0 for the default"}
+	case c.DrainPause < 0:
+		return &ConfigError{"Config.DrainPause", c.DrainPause, "more than 0, or 0 for the default"}
+	}
+	return nil
+}

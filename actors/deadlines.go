@@ -1,0 +1,107 @@
+package actors
+
+import (
+	"math"
+	"time"
+
+	"github.com/troupe-actors/troupe/supervisor"
+	"github.com/troupe-actors/troupe/transport"
+)
+
+// checkDeadlines acts upon the deadlines that have passed and sets the
+// channel's one timer for the next. What moves a deadline only writes a field;
+// the timer is set anew when it fires.
+func (c *Channel) checkDeadlines() {
+	if c.phase == closed || c.link == nil {
+		return
+	}
+	now := c.ep.rt.now()
+	next := int64(math.MaxInt64)
+	// left notes a deadline d after since and reports whether it has passed.
+	passed := func(since int64, d time.Duration) bool {
+		at := since + int64(d)
+		if now >= at {
+			return true
+		}
+		next = min(next, at)
+		return false
+	}
+	o := &c.ep.opts
+	if c.phase >= flushing {
+		if passed(c.closeBy, 0) {
+			c.finish()
+			return
+		}
+	} else if e := c.passedWhileOpen(o, passed); e != nil {
+		c.finishWith(*e)
+		return
+	} else {
+		c.keepAlive(o, passed)
+	}
+	c.arm(next)
+}
+
+// passedWhileOpen is the end that a passed deadline means, if one has.
+func (c *Channel) passedWhileOpen(o *Options, passed func(int64, time.Duration) bool) *ending {
+	if c.congested {
+		switch {
+		case c.link.Taken() == 0:
+			if o.HandshakeTimeout > 0 && passed(c.openedAt, o.HandshakeTimeout) {
+				return &ending{cause: supervisor.CauseHandshakeTimeout}
+			}
+		case c.link.Taken() != c.stallMark:
+			c.stallAt, c.stallMark = c.ep.rt.now(), c.link.Taken()
+			fallthrough
+		default:
+			if o.WriteTimeout > 0 && passed(c.stallAt, o.WriteTimeout) {
+				return &ending{cause: supervisor.CauseWriteTimeout}
+			}
+		}
+	}
+	if !c.IsWebSocket() {
+		if o.MaxOpen > 0 && passed(c.openedAt, o.MaxOpen) {
+			return &ending{cause: supervisor.CauseMaxOpen}
+		}
+		return nil
+	}
+	if o.IdleTimeout > 0 && passed(c.lastData, o.IdleTimeout) {
+		return &ending{cause: supervisor.CauseIdleTimeout}
+	}
+	if c.pingAt != 0 && !c.congested && passed(c.pingAt, o.PongTimeout) {
+		return &ending{cause: supervisor.CausePongTimeout}
+	}
+	return nil
+}
+
+// keepAlive asks a silent peer whether it is there.
+func (c *Channel) keepAlive(o *Options, passed func(int64, time.Duration) bool) {
+	if o.PingInterval <= 0 || c.congested || c.pingAt != 0 || c.framing == transport.FramingStream {
+		return
+	}
+	since := c.lastIn
+	if c.framing == transport.FramingSSE {
+		since = max(c.lastData, c.lastIn)
+	}
+	if !passed(since, o.PingInterval) {
+		return
+	}
+	now := c.ep.rt.now()
+	if p, err := transport.NewPing(nil); err == nil && c.link.Queue(p) == nil {
+		c.flush()
+	}
+	if c.framing == transport.FramingSSE {
+		c.lastIn = now // nothing answers: wait for the next interval
+		passed(now, o.PingInterval)
+		return
+	}
+	c.pingAt = now
+	passed(now, o.PongTimeout)
+}
+
+func (c *Channel) arm(next int64) {
+	if next == math.MaxInt64 || c.armed != 0 && c.armed <= next {
+		return
+	}
+	c.armed = next
+	c.ep.rt.timers.Set(&c.timer, (*expiry)(c), c.ep.rt.at(next))
+}

@@ -1,0 +1,329 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-actors/troupe/mailbox"
+	"github.com/troupe-actors/troupe/supervisor"
+	"github.com/troupe-actors/troupe/transport"
+)
+
+// Endpoint turns requests into channels with one behavior and one set of
+// options. It is an http.Handler for any router: a WebSocket upgrade becomes a
+// WebSocket channel, a request that accepts text/event-stream a channel of
+// server-sent events, any other a plain HTTP stream.
+type Endpoint struct {
+	rt    *Runtime
+	opts  Options
+	links transport.Config
+	box   mailbox.Config
+	props *actor.Props
+	mute  *actor.Props // of a handler that does nothing
+
+	spawning sync.Mutex
+	pending  *Channel // the one being spawned; guarded by spawning
+}
+
+// Handler is an endpoint with the runtime's own options. It panics if b is nil
+// or made of nil, as http.Handle does.
+func (rt *Runtime) Handler(b Behavior) *Endpoint {
+	ep, err := rt.Endpoint(Options{}, b)
+	if err != nil {
+		panic(err)
+	}
+	return ep
+}
+
+// Endpoint makes an endpoint. Zero fields of opts take the runtime's values. A
+// value that opts must not have is a *[ConfigError].
+func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
+	if b == nil {
+		return nil, &ConfigError{"Behavior", nil, "Callbacks, FromHandler or FromProps"}
+	}
+	opts = opts.withDefaults(rt.cfg.Options)
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
+	props, err := b.props(rt)
+	if err != nil {
+		return nil, err
+	}
+	ep := &Endpoint{
+		rt:   rt,
+		opts: opts,
+		links: transport.Config{
+			Driver:          rt.cfg.Driver,
+			Poller:          rt.poller,
+			MaxMessageBytes: opts.MaxMessageBytes,
+			Reserve:         rt.budget.Take,
+		},
+		box: mailbox.Config{
+			Dispatcher: rt.disp,
+			Messages:   opts.MailboxMessages,
+			Bytes:      opts.MailboxBytes,
+			Budget:     rt.budget,
+			Deadline:   max(opts.HandlerDeadline, 0),
+		},
+	}
+	ours := []actor.PropsOption{
+		actor.WithGuardian(supervisor.NewStrategy(rt.decide)),
+		actor.WithMailbox(func() actor.Mailbox { return &ep.pending.box }),
+		actor.WithOnInit(ep.adopt),
+	}
+	ep.props = props.Clone(ours...)
+	ep.mute = actor.PropsFromFunc(func(actor.Context) {}, ours...)
+	return ep, nil
+}
+
+// decide tells protoactor what the channel made up its mind to, on the same
+// goroutine, a moment before.
+func (rt *Runtime) decide(child *actor.PID, _, _ any) actor.Directive {
+	if c := lookup(rt.system, child.Id); c != nil {
+		return c.directive
+	}
+	return actor.StopDirective
+}
+
+// Channels ranges over the endpoint's open channels.
+func (ep *Endpoint) Channels() iter.Seq[*Channel] {
+	return func(yield func(*Channel) bool) {
+		for c := range ep.rt.Channels() {
+			if c.ep == ep && !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// ServeHTTP authorises the request and makes it a channel, or refuses it with
+// an ordinary response. It returns when the channel is opening; where the link
+// cannot be taken from net/http (HTTP/2, wrapped writers), when it has ended.
+func (ep *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !ep.precheck(w, r) {
+		return
+	}
+	uid := ""
+	if ep.opts.Authorize != nil {
+		answer := &answerWatch{ResponseWriter: w}
+		id, ok := ep.opts.Authorize(answer, r)
+		if !ok {
+			if !answer.written {
+				http.Error(w, "forbidden", http.StatusForbidden)
+				answer.status = http.StatusForbidden
+			}
+			ep.rt.event(supervisor.Refused{Remote: r.RemoteAddr, Status: answer.status, Reason: "not authorised"})
+			return
+		}
+		uid = id
+	}
+	_, _ = ep.accept(w, r, uid) // what went wrong has been answered and reported
+}
+
+// Accept does the same inside a plain handler that has found out by itself who
+// the user is: Options.Authorize is not asked. Refusals are answered before
+// Accept returns their error. Where the link cannot be taken from net/http,
+// Accept returns when the channel has ended.
+func (ep *Endpoint) Accept(w http.ResponseWriter, r *http.Request, uid string) (*Channel, error) {
+	if !ep.precheck(w, r) {
+		return nil, errRefused
+	}
+	return ep.accept(w, r, uid)
+}
+
+var errRefused = errors.New("actors: the request was refused")
+
+// answerWatch sees whether a hook answered by itself.
+type answerWatch struct {
+	http.ResponseWriter
+	written bool
+	status  int
+}
+
+func (a *answerWatch) WriteHeader(status int) {
+	a.written, a.status = true, status
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answerWatch) Write(b []byte) (int, error) {
+	if !a.written {
+		a.written, a.status = true, http.StatusOK
+	}
+	return a.ResponseWriter.Write(b)
+}
+
+func (a *answerWatch) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// refuse answers a request that does not become a channel.
+func (ep *Endpoint) refuse(w http.ResponseWriter, r *http.Request, status int, reason string) {
+	http.Error(w, reason, status)
+	ep.rt.event(supervisor.Refused{Remote: r.RemoteAddr, Status: status, Reason: reason})
+}
+
+// precheck does the checks that need nothing of the application.
+func (ep *Endpoint) precheck(w http.ResponseWriter, r *http.Request) bool {
+	if ep.rt.State() != Running {
+		w.Header().Set("Retry-After", "1")
+		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is going away")
+		return false
+	}
+	if !transport.OriginAllowed(r, ep.opts.Origins) {
+		ep.refuse(w, r, http.StatusForbidden, "origin not allowed")
+		return false
+	}
+	if !transport.IsUpgrade(r) {
+		if !ep.opts.WebSocketOnly {
+			return true
+		}
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+		ep.refuse(w, r, http.StatusUpgradeRequired, "a WebSocket upgrade is required")
+		return false
+	}
+	if err := transport.CheckUpgrade(r); err != nil {
+		ep.refuseError(w, r, err)
+		return false
+	}
+	return true
+}
+
+func (ep *Endpoint) refuseError(w http.ResponseWriter, r *http.Request, err error) {
+	var bad *transport.HandshakeError
+	if !errors.As(err, &bad) {
+		ep.rt.log.Error("opening a channel", "err", err, "remote", r.RemoteAddr)
+		ep.refuse(w, r, http.StatusInternalServerError, "the connection cannot be opened")
+		return
+	}
+	for k, v := range bad.Header {
+		w.Header()[k] = v
+	}
+	ep.refuse(w, r, bad.Status, bad.Reason)
+}
+
+func (ep *Endpoint) accept(w http.ResponseWriter, r *http.Request, uid string) (*Channel, error) {
+	c, err := ep.newChannel(r, uid, framingFor(r))
+	if err != nil {
+		ep.refuseSpawn(w, r, err)
+		return nil, err
+	}
+	link, err := ep.link(w, r)
+	if err != nil {
+		c.discard()
+		ep.refuseError(w, r, err)
+		return nil, err
+	}
+	c.arrive(link)
+	link.Hold()
+	return c, nil
+}
+
+func (ep *Endpoint) refuseSpawn(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, ErrStopped) {
+		w.Header().Set("Retry-After", "1")
+		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is going away")
+		return
+	}
+	ep.rt.log.Error("spawning a channel", "err", err, "remote", r.RemoteAddr)
+	ep.refuse(w, r, http.StatusInternalServerError, "the connection cannot be opened")
+}
+
+// link answers the request with a link of the kind it asks for.
+func (ep *Endpoint) link(w http.ResponseWriter, r *http.Request) (transport.Link, error) {
+	if transport.IsUpgrade(r) {
+		return ep.links.WebSocket(w, r, nil, ep.subprotocol(r))
+	}
+	return ep.links.Stream(w, r, framingFor(r), http.StatusOK, nil)
+}
+
+// framingFor is the kind of channel a request asks for.
+func framingFor(r *http.Request) transport.Framing {
+	switch {
+	case transport.IsUpgrade(r):
+		return transport.FramingWebSocket
+	case acceptsEvents(r):
+		return transport.FramingSSE
+	}
+	return transport.FramingStream
+}
+
+func acceptsEvents(r *http.Request) bool {
+	for _, line := range r.Header.Values("Accept") {
+		for _, each := range strings.Split(line, ",") {
+			kind, _, _ := strings.Cut(each, ";")
+			if strings.EqualFold(strings.TrimSpace(kind), "text/event-stream") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// subprotocol is the first of the server's that the client offers, or "".
+func (ep *Endpoint) subprotocol(r *http.Request) string {
+	var offered []string
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for _, each := range strings.Split(line, ",") {
+			offered = append(offered, strings.TrimSpace(each))
+		}
+	}
+	for _, p := range ep.opts.Subprotocols {
+		if slices.Contains(offered, p) {
+			return p
+		}
+	}
+	return ""
+}
+
+// Open makes a channel of a link that did not come by HTTP: one in memory, for
+// tests and simulations, or of a transport of your own. r is what Request
+// returns; it may be nil. If the runtime takes no channels the link is
+// released.
+func (ep *Endpoint) Open(link transport.Link, r *http.Request, uid string) (*Channel, error) {
+	c, err := ep.newChannel(r, uid, link.Framing())
+	if err != nil {
+		link.Release()
+		return nil, err
+	}
+	c.arrive(link)
+	return c, nil
+}
+
+// newChannel spawns the actor of a channel that has no link yet.
+func (ep *Endpoint) newChannel(r *http.Request, uid string, framing transport.Framing) (*Channel, error) {
+	if err := ep.rt.enter(); err != nil {
+		return nil, err
+	}
+	c := &Channel{ep: ep, uid: uid, id: ep.rt.nextName(), framing: framing}
+	if r != nil {
+		c.setRequest(r)
+	}
+	c.box.Init(&ep.box, (*owner)(c))
+	if err := ep.spawn(c, ep.props, c.id); err != nil {
+		ep.rt.leave()
+		return nil, err
+	}
+	return c, nil
+}
+
+// spawn gives c an actor under the given name. The producers of the props,
+// which protoactor calls meanwhile, take c from ep.pending.
+func (ep *Endpoint) spawn(c *Channel, props *actor.Props, name string) (err error) {
+	ep.spawning.Lock()
+	defer ep.spawning.Unlock()
+	ep.pending = c
+	defer func() {
+		ep.pending = nil
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("actors: making a handler panicked: %v", reason)
+		}
+	}()
+	_, err = ep.rt.system.Root.SpawnNamed(props, name)
+	return err
+}

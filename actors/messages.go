@@ -1,0 +1,117 @@
+package actors
+
+import (
+	"fmt"
+
+	"github.com/troupe-actors/troupe/mailbox"
+	"github.com/troupe-actors/troupe/registry"
+	"github.com/troupe-actors/troupe/supervisor"
+	"github.com/troupe-actors/troupe/transport"
+)
+
+// Opened is the first message to a channel's handler.
+type Opened struct{ Channel *Channel }
+
+// Message is one whole message: of the peer, or, made with [Text] or [Binary],
+// to it. Data belongs to the receiver.
+type Message struct {
+	Channel *Channel // whose peer sent it; nil for one made here
+	Op      transport.Opcode
+	Data    []byte
+}
+
+// Text is a text message. The string must be valid UTF-8.
+func Text(s string) Message { return Message{Op: transport.Text, Data: []byte(s)} }
+
+// Binary is a binary message. It takes ownership of b.
+func Binary(b []byte) Message { return Message{Op: transport.Binary, Data: b} }
+
+// IsText reports whether the message is text.
+func (m Message) IsText() bool { return m.Op == transport.Text }
+
+// String is the data as a string.
+func (m Message) String() string { return string(m.Data) }
+
+// Size makes a message that is passed between actors count by its bytes.
+func (m *Message) Size() int { return len(m.Data) }
+
+// Error is something that went wrong without ending the channel.
+type Error struct {
+	Channel *Channel
+	Err     error
+}
+
+// Restarted is the first message to a handler that takes the place of one that
+// failed.
+type Restarted struct {
+	Channel *Channel
+	Reason  any // what the handler panicked with; nil if it overran its deadline
+}
+
+// Closed is the last message to a channel's handler.
+type Closed struct {
+	Channel *Channel
+	Cause   supervisor.Cause
+
+	// Code and Reason are those of RFC 6455: the peer's if it closed, ours if we
+	// did, 1006 if the connection was lost. A stream has none.
+	Code   uint16
+	Reason string
+
+	// Err is the error behind Cause, if there is one.
+	Err error
+}
+
+func (e Closed) String() string {
+	if e.Code == 0 {
+		return e.Cause.String()
+	}
+	return fmt.Sprintf("%s (%d %s)", e.Cause, e.Code, supervisor.CodeName(e.Code))
+}
+
+// Push, sent to a channel's PID, is a Send to its peer. What does not fit
+// becomes a dead letter, and Block counts as Reject, since the sender of a
+// message by PID cannot be told to wait.
+type Push struct {
+	Message any // as for Channel.Send
+	Options []SendOption
+}
+
+// Close, sent to a channel's PID, closes it at once, as Channel.Close does. It
+// overtakes messages that wait for the handler.
+type Close struct {
+	Code   uint16 // 0: 1000
+	Reason string
+}
+
+// Presence tells a watcher that a user came or went; see [Channel.WatchPresence].
+type Presence = registry.Presence
+
+// Outcome is what became of a send.
+type Outcome = mailbox.Outcome
+
+// The outcomes.
+const (
+	Written  = mailbox.Written
+	NotOpen  = mailbox.Closed
+	Rejected = mailbox.Rejected
+	Dropped  = mailbox.Dropped
+	Failed   = mailbox.Failed
+)
+
+// The overflow policies; see also [Block] and [Latest].
+var (
+	Reject     = mailbox.Reject
+	DropOldest = mailbox.DropOldest
+	DropNewest = mailbox.DropNewest
+	CloseSlow  = mailbox.Close
+)
+
+// Errors of a send. Each is also its outcome.
+var (
+	ErrClosed   = mailbox.ErrClosed
+	ErrFull     = mailbox.ErrFull
+	ErrBudget   = mailbox.ErrBudget
+	ErrDropped  = mailbox.ErrDropped
+	ErrOverflow = mailbox.ErrOverflow
+)

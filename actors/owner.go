@@ -1,0 +1,267 @@
+package actors
+
+import (
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-actors/troupe/mailbox"
+	"github.com/troupe-actors/troupe/supervisor"
+	"github.com/troupe-actors/troupe/transport"
+)
+
+// The signals of a channel, in the order they are acted upon.
+const (
+	sigKill      mailbox.Signals = 1 << iota // cut off: release at once
+	sigArrived                               // the link is there
+	sigRestarted                             // a fresh handler has taken over
+	sigDue                                   // timers or outcomes have something to run
+	sigTimer                                 // the earliest deadline has come
+	sigWritable                              // the kernel takes bytes again
+	sigReadable                              // the peer has sent something
+	sigClose                                 // the end was decided
+	sigFinish                                // the Close callback is through
+)
+
+// owner is the channel as its mailbox sees it.
+type owner Channel
+
+// sink is the channel as its link sees it.
+type sink Channel
+
+func (s *sink) Readable() { (*Channel)(s).box.Raise(sigReadable) }
+func (s *sink) Writable() { (*Channel)(s).box.Raise(sigWritable) }
+
+// subscriber is the channel as the registry sees it.
+type subscriber Channel
+
+func (s *subscriber) PID() *actor.PID { return s.pid }
+func (s *subscriber) UID() string     { return s.uid }
+
+// Deliver hands over what was broadcast.
+func (s *subscriber) Deliver(message any) {
+	c := (*Channel)(s)
+	m, ok := message.(*cast)
+	if !ok {
+		c.box.PostUserMessage(message)
+		return
+	}
+	// A refusal has been counted by its outcome: nobody else can be told.
+	_ = c.box.Post(mailbox.Item{Message: m.packet, Size: m.packet.Size()}, m.policy.Or(c.ep.opts.BroadcastOverflow))
+}
+
+// expiry is the channel as its timer sees it.
+type expiry Channel
+
+func (e *expiry) Expired(*supervisor.Timer) { (*Channel)(e).box.Raise(sigTimer) }
+
+// Route implements mailbox.Owner: messages of this package, sent to the PID,
+// take effect by themselves; all others are the handler's.
+func (o *owner) Route(message any) (mailbox.Destination, mailbox.Item, Policy, error) {
+	c := (*Channel)(o)
+	switch m := actor.UnwrapEnvelopeMessage(message).(type) {
+	case *Push:
+		p, so, err := prepare(m.Message, m.Options)
+		if err != nil {
+			return mailbox.ToPeer, mailbox.Item{}, Policy{}, err
+		}
+		return mailbox.ToPeer, mailbox.Item{Message: p, Size: p.Size(), Done: so.done}, so.policy.Or(c.ep.opts.Overflow), nil
+	case *Close:
+		if m.Code == 0 {
+			c.Close()
+			return mailbox.Handled, mailbox.Item{}, Policy{}, nil
+		}
+		_, err := c.CloseWith(m.Code, m.Reason)
+		return mailbox.Handled, mailbox.Item{}, Policy{}, err
+	}
+	return mailbox.ToHandler, mailbox.Item{}, Policy{}, nil
+}
+
+// Received implements mailbox.Owner: an application message for the handler.
+// Once the end is decided no more are delivered.
+func (o *owner) Received(message any) {
+	c := (*Channel)(o)
+	if !c.Open() || c.phase > open {
+		c.deadLetter(message)
+		return
+	}
+	c.where = inReceive
+	c.box.Invoke(message)
+	c.where = inNothing
+}
+
+// Overflow implements mailbox.Owner.
+func (o *owner) Overflow() {
+	(*Channel)(o).finishWith(ending{cause: supervisor.CauseSlowConsumer})
+}
+
+// Lost implements mailbox.Owner.
+func (o *owner) Lost(out Outcome, size int) { (*Channel)(o).lost(out, size) }
+
+func (c *Channel) lost(out Outcome, _ int) { c.ep.rt.stats.sends[out].Add(1) }
+
+// Settled implements mailbox.Owner.
+func (o *owner) Settled(it mailbox.Item, out Outcome) {
+	(*Channel)(o).completed(it.Done, out, outcomeError(out))
+}
+
+func outcomeError(out Outcome) error {
+	switch out {
+	case mailbox.Closed:
+		return ErrClosed
+	case mailbox.Dropped:
+		return ErrDropped
+	case mailbox.Rejected:
+		return ErrFull
+	}
+	return nil
+}
+
+// Signalled implements mailbox.Owner. A signal is dropped before it is acted
+// upon: if the handler panics meanwhile, Failed raises the rest again.
+func (o *owner) Signalled(s mailbox.Signals) {
+	c := (*Channel)(o)
+	c.sigs |= s
+	for c.sigs != 0 {
+		one := c.sigs & -c.sigs
+		c.sigs &^= one
+		c.act(one)
+	}
+}
+
+func (c *Channel) act(s mailbox.Signals) {
+	switch s {
+	case sigKill:
+		c.finish()
+	case sigArrived:
+		c.open()
+	case sigRestarted:
+		c.restarted()
+	case sigDue:
+		c.runDue()
+	case sigTimer:
+		c.armed = 0
+		c.checkDeadlines()
+	case sigWritable:
+		c.writable()
+	case sigReadable:
+		c.pump()
+	case sigClose:
+		c.beginClose()
+	case sigFinish:
+		c.box.Terminate()
+	}
+}
+
+// Flush implements mailbox.Owner.
+func (o *owner) Flush() { (*Channel)(o).flush() }
+
+// Stopping implements mailbox.Owner: the PID was stopped.
+func (o *owner) Stopping() {
+	c := (*Channel)(o)
+	if c.phase == closed {
+		c.box.Terminate()
+		return
+	}
+	c.finishWith(ending{cause: supervisor.CauseStopped, quick: true})
+	if c.link == nil {
+		c.finish()
+	}
+}
+
+// Failed implements mailbox.Owner: the handler panicked.
+func (o *owner) Failed(f mailbox.Failure) {
+	c := (*Channel)(o)
+	at := c.where
+	c.where = inNothing
+	c.directive = actor.RestartDirective
+	c.failure = f.Reason
+	switch {
+	case c.phase == closed:
+		c.directive = actor.StopDirective
+		c.box.Raise(sigFinish)
+	case !c.window.Fail(c.ep.rt.at(c.ep.rt.now()), c.ep.opts.Intensity):
+		c.directive = actor.StopDirective
+		c.finishWith(ending{cause: supervisor.CauseHandlerFailed})
+	}
+	c.ep.rt.event(supervisor.HandlerFailed{
+		ID: c.id, UID: c.uid, Where: at.String(), Message: f.Message, Reason: f.Reason, Stack: f.Stack, Directive: c.directive,
+	})
+	c.parkPoison(f.Message)
+	c.resume()
+}
+
+// resume makes up for what a failure interrupted.
+func (c *Channel) resume() {
+	s := c.sigs | sigRestarted | sigDue
+	c.sigs = 0
+	if c.listening {
+		s |= sigReadable
+	}
+	c.box.Raise(s)
+}
+
+// Fenced implements mailbox.Owner: the handler overran its deadline. Its
+// goroutine may come back at any time, but no longer touches the channel.
+func (o *owner) Fenced(f mailbox.Failure) {
+	c := (*Channel)(o)
+	at := c.where
+	c.where = inNothing
+	c.directive = actor.RestartDirective
+	c.failure = nil
+	over := !c.window.Fail(c.ep.rt.at(c.ep.rt.now()), c.ep.opts.Intensity)
+	if over || c.ep.opts.CloseStuck || c.phase == closed {
+		c.directive = actor.StopDirective
+	}
+	c.ep.rt.event(supervisor.HandlerStuck{
+		ID: c.id, UID: c.uid, Where: at.String(), For: f.For, Stack: f.Stack, Directive: c.directive,
+	})
+	if c.phase == closed {
+		c.box.Abandon()
+		return
+	}
+	c.parkPoison(f.Message)
+	if c.directive == actor.StopDirective {
+		c.finishWith(ending{cause: supervisor.CauseHandlerStuck})
+	}
+	c.respawn()
+	c.resume()
+}
+
+// Gone implements mailbox.Owner: nothing runs any more.
+func (o *owner) Gone() {
+	c := (*Channel)(o)
+	if c.phase != closed {
+		c.release()
+	}
+	for _, child := range c.orphans() {
+		c.ep.rt.system.Root.Stop(child)
+	}
+	c.gone.Store(true)
+	if a := c.coming.Swap(nil); a != nil {
+		a.link.Release()
+	}
+	if c.done.Load() != nil {
+		c.tellDone()
+	}
+	c.ep.rt.forget(c)
+}
+
+// parkPoison makes what the handler failed on a dead letter. Protoactor's own
+// messages, and functions, are none.
+func (c *Channel) parkPoison(message any) {
+	switch message.(type) {
+	case nil, *Opened, *Closed, *Restarted, *Error, func(), where:
+	case *actor.Started, *actor.Restart, *actor.Stop, *actor.Terminated, *actor.Failure:
+	default:
+		c.deadLetter(message)
+	}
+}
+
+// DeadLetter implements mailbox.Owner.
+func (o *owner) DeadLetter(message any) { (*Channel)(o).deadLetter(message) }
+
+func (c *Channel) deadLetter(message any) {
+	c.ep.rt.stats.dead.Add(1)
+	c.ep.rt.system.DeadLetter.SendUserMessage(c.pid, message)
+}
+
+var _ transport.Sink = (*sink)(nil)

@@ -1,0 +1,314 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/google/uuid"
+
+	"github.com/troupe-actors/troupe/mailbox"
+	"github.com/troupe-actors/troupe/registry"
+	"github.com/troupe-actors/troupe/supervisor"
+	"github.com/troupe-actors/troupe/transport"
+)
+
+// ErrStopped is the error of everything that is asked of a runtime that is
+// draining or has stopped.
+var ErrStopped = errors.New("actors: the runtime is draining or has stopped")
+
+// Runtime is where channels live. Make one with [Start]; all its methods may be
+// called from any goroutine.
+type Runtime struct {
+	cfg       Config
+	epoch     string // part of every channel's name, so that none is used twice
+	system    *actor.ActorSystem
+	ownSystem bool
+	log       *slog.Logger
+	event     supervisor.Hook
+	budget    *mailbox.Budget
+	disp      *mailbox.Dispatcher
+	timers    *supervisor.Timers
+	poller    *transport.Poller // nil: none
+	reg       *registry.Registry
+	base      time.Time
+	standard  mailbox.Config // of the runtime's own actors
+	stats     stats
+	names     atomic.Uint64
+
+	mu       sync.Mutex // guards what follows
+	state    State
+	live     int           // channel actors that exist, opening ones included
+	empty    chan struct{} // closed when live falls to 0 while not running
+	stopped  chan struct{} // closed when Stop is through
+	stopping bool
+	last     map[*Channel]struct{} // not in the registry any more, not gone yet
+}
+
+// State is how far a runtime's life has gone.
+type State uint8
+
+const (
+	Running  State = iota // takes new channels
+	Draining              // takes none, the open ones are closing
+	Stopped               // nothing runs any more
+)
+
+// String is "running", "draining" or "stopped".
+func (s State) String() string {
+	switch s {
+	case Running:
+		return "running"
+	case Draining:
+		return "draining"
+	}
+	return "stopped"
+}
+
+// Start makes a runtime. It is to be stopped with [Runtime.Stop]. A value that
+// cfg must not have is a *[ConfigError].
+func Start(cfg Config) (*Runtime, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	rt := &Runtime{
+		cfg:     cfg,
+		epoch:   uuid.NewString()[:8],
+		log:     cfg.Logger,
+		budget:  mailbox.NewBudget(cfg.BudgetBytes),
+		timers:  supervisor.NewTimers(0),
+		base:    time.Now(),
+		stopped: make(chan struct{}),
+		last:    make(map[*Channel]struct{}),
+	}
+	rt.event = supervisor.Tee(supervisor.Log(cfg.Logger), rt.stats.count, cfg.OnEvent)
+	var err error
+	if rt.disp, err = mailbox.NewDispatcher(mailbox.DispatcherConfig{
+		Workers:   cfg.Workers,
+		Abandoned: rt.abandonedEnded,
+	}); err != nil {
+		return nil, err
+	}
+	rt.standard = mailbox.Config{Dispatcher: rt.disp, Messages: 1 << 30, Bytes: 1 << 40}
+	if cfg.Driver != DriverGoroutine {
+		switch rt.poller, err = transport.NewPoller(); {
+		case err == nil:
+			rt.disp.Lead(rt.poller)
+		case cfg.Driver == DriverPoller:
+			return nil, fmt.Errorf("actors: Config.Driver is poller: %w", err)
+		case !errors.Is(err, transport.ErrNoPoller):
+			return nil, fmt.Errorf("actors: starting the poller: %w", err)
+		}
+	}
+	if rt.system = cfg.System; rt.system == nil {
+		rt.ownSystem = true
+		rt.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+			return slog.New(quiet{cfg.Logger.Handler()})
+		}))
+	}
+	if rt.reg, err = registry.New(registry.Config{
+		System: rt.system,
+		Props:  []actor.PropsOption{actor.WithMailbox(mailbox.Producer(&rt.standard))},
+		Grace:  cfg.PresenceGrace,
+		Name:   "troupe-" + rt.epoch + "/",
+	}); err != nil {
+		return nil, err
+	}
+	return rt, nil
+}
+
+func (rt *Runtime) abandonedEnded(reason any) {
+	if reason != nil {
+		rt.log.Warn("a handler that was abandoned has panicked", "reason", reason)
+	}
+}
+
+// quiet lowers protoactor's own informational lines to debug: the runtime
+// reports the same things as events.
+type quiet struct{ slog.Handler }
+
+func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
+	if l == slog.LevelInfo {
+		l = slog.LevelDebug
+	}
+	return q.Handler.Enabled(ctx, l)
+}
+
+func (q quiet) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level == slog.LevelInfo {
+		r.Level = slog.LevelDebug
+	}
+	return q.Handler.Handle(ctx, r)
+}
+
+func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
+func (q quiet) WithGroup(name string) slog.Handler       { return quiet{q.Handler.WithGroup(name)} }
+
+// System is the actor system the channels live in.
+func (rt *Runtime) System() *actor.ActorSystem { return rt.system }
+
+// Registry is the directory of the runtime's channels, by uid and topic.
+func (rt *Runtime) Registry() *registry.Registry { return rt.reg }
+
+// State tells whether the runtime takes new channels.
+func (rt *Runtime) State() State {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return rt.state
+}
+
+// now is the time since the runtime started, in nanoseconds.
+func (rt *Runtime) now() int64 { return int64(time.Since(rt.base)) }
+
+func (rt *Runtime) at(t int64) time.Time { return rt.base.Add(time.Duration(t)) }
+
+// enter counts a channel in, if the runtime takes any.
+func (rt *Runtime) enter() error {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.state != Running {
+		return ErrStopped
+	}
+	rt.live++
+	return nil
+}
+
+// remember keeps hold of a channel between its leaving the registry and its
+// being gone.
+func (rt *Runtime) remember(c *Channel) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	rt.last[c] = struct{}{}
+}
+
+// forget counts out a channel that is gone.
+func (rt *Runtime) forget(c *Channel) {
+	rt.mu.Lock()
+	delete(rt.last, c)
+	rt.mu.Unlock()
+	rt.leave()
+}
+
+// everyChannel ranges over the channels that are not gone.
+func (rt *Runtime) everyChannel() iter.Seq[*Channel] {
+	return func(yield func(*Channel) bool) {
+		for c := range rt.Channels() {
+			if !yield(c) {
+				return
+			}
+		}
+		rt.mu.Lock()
+		last := slices.Collect(maps.Keys(rt.last))
+		rt.mu.Unlock()
+		for _, c := range last {
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+func (rt *Runtime) leave() {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.live--; rt.live == 0 && rt.empty != nil {
+		close(rt.empty)
+		rt.empty = nil
+	}
+}
+
+// lookup finds the channel of a PID's id, or nil.
+func lookup(system *actor.ActorSystem, id string) *Channel {
+	p, _ := system.ProcessRegistry.GetLocal(id)
+	if p, ok := p.(*process); ok {
+		return (*Channel)(p)
+	}
+	return nil
+}
+
+// Channel finds an open channel by its id.
+func (rt *Runtime) Channel(id string) (*Channel, bool) {
+	c := lookup(rt.system, id)
+	return c, c != nil
+}
+
+// Channels ranges over the channels that are open. One that opens or closes
+// meanwhile may or may not be among them.
+func (rt *Runtime) Channels() iter.Seq[*Channel] { return channels(rt.reg.All()) }
+
+// Len is how many channels are open.
+func (rt *Runtime) Len() int { return rt.reg.Len() }
+
+// Members ranges over the channels of a topic.
+func (rt *Runtime) Members(topic string) iter.Seq[*Channel] { return channels(rt.reg.Members(topic)) }
+
+// ByUID ranges over the channels of a user.
+func (rt *Runtime) ByUID(uid string) iter.Seq[*Channel] { return channels(rt.reg.ByUID(uid)) }
+
+func channels(seq iter.Seq[registry.Subscriber]) iter.Seq[*Channel] {
+	return func(yield func(*Channel) bool) {
+		for s := range seq {
+			if !yield((*Channel)(s.(*subscriber))) {
+				return
+			}
+		}
+	}
+}
+
+// Publish sends v to every channel of a topic: encoded once, in the same order
+// to all, without waiting for any peer. A channel that has no room is treated
+// as BroadcastOverflow, or the given policy, says. v is as for Channel.Send.
+func (rt *Runtime) Publish(topic string, v any, options ...SendOption) error {
+	return rt.broadcast(v, options, func(m any) error { return rt.reg.Publish(topic, m, nil) })
+}
+
+// SendUID is Publish to the channels of a user.
+func (rt *Runtime) SendUID(uid string, v any, options ...SendOption) error {
+	return rt.broadcast(v, options, func(m any) error { return rt.reg.SendUID(uid, m, nil) })
+}
+
+// SendAll is Publish to all channels.
+func (rt *Runtime) SendAll(v any, options ...SendOption) error {
+	return rt.broadcast(v, options, func(m any) error { return rt.reg.SendAll(m, nil) })
+}
+
+func (rt *Runtime) broadcast(v any, options []SendOption, send func(any) error) error {
+	p, o, err := prepare(v, options)
+	if err != nil {
+		return err
+	}
+	if o.policy.Waits() || o.done != nil || o.close {
+		return errBroadcastOption
+	}
+	return send(&cast{p, o.policy})
+}
+
+// cast is a broadcast on its way to its receivers.
+type cast struct {
+	packet *transport.Packet
+	policy Policy
+}
+
+var errBroadcastOption = errors.New("actors: a broadcast takes no Block, OnOutcome or ThenClose")
+
+// Health is an http.Handler for load balancers: 200 while the runtime takes new
+// channels, 503 otherwise.
+func (rt *Runtime) Health() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s := rt.State(); s != Running {
+			http.Error(w, s.String(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
+	})
+}

@@ -1,0 +1,136 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/troupe-actors/troupe/supervisor"
+)
+
+// Drain takes no new channels from now on, closes the open ones with 1001 in
+// batches ([Config].DrainBatch every DrainPause), and waits until all have
+// ended. When ctx is done it cuts the rest off and returns an error that says
+// how many; their Close callbacks have run all the same. It may be called
+// again, and is not taken back.
+func (rt *Runtime) Drain(ctx context.Context) error {
+	return rt.drain(ctx, supervisor.CauseDrained)
+}
+
+// Stop drains what is open and ends everything the runtime started: actors,
+// goroutines, descriptors, and the actor system, if it is the runtime's own.
+// When ctx is done it does so by force, as Drain. A handler that does not
+// return even then is abandoned. Stop may be called again and then waits for
+// the first call.
+func (rt *Runtime) Stop(ctx context.Context) error {
+	rt.mu.Lock()
+	if rt.stopping {
+		rt.mu.Unlock()
+		<-rt.stopped
+		return nil
+	}
+	rt.stopping = true
+	rt.mu.Unlock()
+	defer close(rt.stopped)
+	err := rt.drain(ctx, supervisor.CauseRuntimeStopped)
+	rt.reg.Stop()
+	rt.timers.Close()
+	if rt.poller != nil {
+		if e := rt.poller.Close(); err == nil {
+			err = e
+		}
+	}
+	rt.disp.Close()
+	if rt.ownSystem {
+		rt.system.Shutdown()
+	}
+	rt.mu.Lock()
+	rt.state = Stopped
+	rt.mu.Unlock()
+	return err
+}
+
+// forced is how long a channel that was cut off may take until its handler is
+// taken for stuck.
+const forced = time.Second
+
+func (rt *Runtime) drain(ctx context.Context, cause supervisor.Cause) error {
+	empty, first, open := rt.closeDoors()
+	if first {
+		rt.event(supervisor.Draining{Open: open})
+	}
+	before := rt.Stats().Closed
+	rt.closeInBatches(ctx, cause)
+	cut := 0
+	select {
+	case <-empty:
+	case <-ctx.Done():
+		cut = rt.cutOff(empty)
+	}
+	if first {
+		rt.event(supervisor.Drained{Closed: int(rt.Stats().Closed - before), Forced: cut})
+	}
+	if cut > 0 {
+		return fmt.Errorf("actors: %d channels did not end in time and were cut off: %w", cut, ctx.Err())
+	}
+	return nil
+}
+
+// closeDoors stops new channels from coming. The channel it returns is closed
+// when the last one has gone.
+func (rt *Runtime) closeDoors() (empty chan struct{}, first bool, open int) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	first = rt.state == Running
+	rt.state = Draining
+	empty = rt.empty
+	if empty == nil {
+		empty = make(chan struct{})
+		if rt.live == 0 {
+			close(empty)
+		} else {
+			rt.empty = empty
+		}
+	}
+	return empty, first, rt.live
+}
+
+func (rt *Runtime) closeInBatches(ctx context.Context, cause supervisor.Cause) {
+	pause := time.NewTicker(rt.cfg.DrainPause)
+	defer pause.Stop()
+	n := 0
+	for c := range rt.Channels() {
+		if !c.finishWith(ending{cause: cause}) {
+			continue
+		}
+		if n++; n%rt.cfg.DrainBatch != 0 {
+			continue
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// cutOff ends what is still there without the peers' consent and then without
+// the handlers'.
+func (rt *Runtime) cutOff(empty <-chan struct{}) int {
+	cut := 0
+	for c := range rt.Channels() {
+		cut++
+		c.box.Raise(sigKill)
+	}
+	for {
+		select {
+		case <-empty:
+			return cut
+		case <-time.After(forced):
+		}
+		for c := range rt.everyChannel() {
+			c.box.Raise(sigKill)
+			rt.disp.Expire(&c.box)
+		}
+	}
+}

@@ -1,0 +1,336 @@
+package mailbox
+
+import (
+	"errors"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// ErrGoexit is the reason of a failure when application code ended its
+// goroutine with runtime.Goexit, as testing's FailNow does.
+var ErrGoexit = errors.New("mailbox: the handler called runtime.Goexit")
+
+// drain runs the mailbox on the calling worker until nothing is left or its
+// share is spent, and reports whether it wants another turn.
+func (m *Mailbox) drain(w *worker) (more bool) {
+	m.mu.Lock()
+	m.state, m.worker = running, w
+	m.mu.Unlock()
+	left := m.cfg.share()
+	for {
+		m.turn(&left)
+		m.mu.Lock()
+		m.worker = nil
+		switch {
+		case !m.runnable():
+			m.state = idle
+			m.mu.Unlock()
+			return false
+		case left <= 0:
+			m.state = queued
+			m.mu.Unlock()
+			return true
+		}
+		m.worker = w
+		m.mu.Unlock()
+	}
+}
+
+// turn handles what waits until the lanes are empty, the share is spent or
+// application code panics.
+func (m *Mailbox) turn(left *int) {
+	epoch := epochOf(m.gate.v.Load())
+	ended := false
+	defer func() {
+		if ended {
+			return
+		}
+		reason := recover()
+		if !m.gate.unwind(epoch) {
+			// Fenced off: whatever happens here is nobody's business any more.
+			m.cfg.Dispatcher.abandonedEnded(reason)
+			runtime.Goexit()
+		}
+		goexit := reason == nil
+		if goexit {
+			reason = ErrGoexit
+		}
+		m.failed(Failure{Message: m.current, Reason: reason, Stack: debug.Stack()})
+		if goexit {
+			m.requeue()
+		}
+	}()
+	m.handle(left)
+	ended = true
+}
+
+// requeue gives the mailbox to another goroutine, as this one is ending.
+func (m *Mailbox) requeue() {
+	m.mu.Lock()
+	m.worker, m.state = nil, idle
+	m.scheduleAndUnlock()
+}
+
+func (m *Mailbox) handle(left *int) {
+	for ; *left > 0; *left-- {
+		m.mu.Lock()
+		switch {
+		case m.fenced != nil:
+			f := m.fenced
+			m.fenced = nil
+			m.mu.Unlock()
+			m.overran(*f)
+		case len(m.sys) > 0:
+			message := m.sys[0]
+			if m.sys = m.sys[1:]; len(m.sys) == 0 {
+				m.sys = nil
+			}
+			m.mu.Unlock()
+			m.handleSystem(message)
+		case m.paused || m.closed:
+			m.mu.Unlock()
+			return
+		case m.signals != 0:
+			s := m.signals
+			m.signals = 0
+			m.mu.Unlock()
+			m.owner.Signalled(s)
+		case len(m.lost) > 0:
+			m.mu.Unlock()
+			m.settleLost()
+		case m.in.n > 0 && !m.barred:
+			it := m.in.pop()
+			m.giveBack(it.Size)
+			m.mu.Unlock()
+			if m.owner != nil {
+				m.owner.Received(it.Message)
+			} else {
+				m.Invoke(it.Message)
+			}
+		default:
+			m.mu.Unlock()
+			*left-- // or an outbox filled as fast as it is flushed would never yield
+			m.flush()
+			return
+		}
+	}
+	m.flush()
+}
+
+func (m *Mailbox) flush() {
+	if m.owner != nil {
+		m.owner.Flush()
+	}
+}
+
+// Invoke lets the actor handle a message: application code runs, and may
+// panic, or be fenced off and never return. Only while draining; whatever the
+// caller must not lose is stored before.
+func (m *Mailbox) Invoke(message any) {
+	m.current = message
+	call := m.gate.enter()
+	m.inv.InvokeUserMessage(message)
+	m.gate.leave(call)
+	m.current = nil
+}
+
+// Call runs application code that is no message, as Invoke does; about is what
+// failures are reported with.
+func (m *Mailbox) Call(about any, f func()) {
+	m.current = about
+	call := m.gate.enter()
+	f()
+	m.gate.leave(call)
+	m.current = nil
+}
+
+// Guard is Call for code whose panic must not restart the actor: it is
+// returned instead.
+func (m *Mailbox) Guard(about any, f func()) (failure *Failure) {
+	epoch := epochOf(m.gate.v.Load())
+	m.current = about
+	ended := false
+	defer func() {
+		if ended {
+			return
+		}
+		if reason := recover(); reason != nil && m.gate.unwind(epoch) {
+			failure = &Failure{Message: about, Reason: reason, Stack: debug.Stack()}
+			m.current = nil
+		}
+		// Goexit, or fenced off: turn's own defer sees to it.
+	}()
+	call := m.gate.enter()
+	f()
+	m.gate.leave(call)
+	m.current = nil
+	ended = true
+	return nil
+}
+
+// InvokeGuarded is Invoke under Guard.
+func (m *Mailbox) InvokeGuarded(message any) *Failure {
+	return m.Guard(message, func() { m.inv.InvokeUserMessage(message) })
+}
+
+// Abandon ends an actor whose own code cannot be asked to end any more. Only
+// while draining.
+func (m *Mailbox) Abandon() { m.forceGone() }
+
+func (m *Mailbox) failed(f Failure) {
+	m.current = nil
+	if m.owner != nil {
+		m.owner.Failed(f)
+	}
+	if m.halting {
+		m.forceGone()
+		return
+	}
+	m.mu.Lock()
+	stopped := m.stopped
+	m.mu.Unlock()
+	if !stopped { // else its Stop is on the way: nothing is to be restarted
+		m.inv.EscalateFailure(f.Reason, f.Message)
+	}
+}
+
+func (m *Mailbox) overran(f Failure) {
+	m.current = nil
+	if m.owner == nil || m.halting {
+		// An ordinary actor cannot be given a new context under its old one:
+		// it ends here.
+		m.forceGone()
+		return
+	}
+	m.owner.Fenced(f)
+}
+
+func (m *Mailbox) handleSystem(message any) {
+	switch message := message.(type) {
+	case *actor.SuspendMailbox:
+		m.setPaused(true)
+	case *actor.ResumeMailbox:
+		m.setPaused(false)
+	case *actor.Watch:
+		m.watch(message.Watcher)
+	case *actor.Unwatch:
+		m.unwatch(message.Watcher)
+	case *actor.Stop:
+		// Nothing but the close is delivered from here on: a suspension would
+		// only hold that up.
+		m.setPaused(false)
+		if m.owner == nil {
+			m.Terminate()
+		} else {
+			m.owner.Stopping()
+		}
+	case *actor.Restart:
+		m.mu.Lock()
+		stopped := m.stopped
+		m.mu.Unlock()
+		if !stopped { // else a new incarnation would never hear of its end
+			m.invokeSystem(message)
+		}
+	default:
+		m.invokeSystem(message)
+	}
+}
+
+func (m *Mailbox) setPaused(paused bool) {
+	m.mu.Lock()
+	m.paused = paused
+	m.mu.Unlock()
+}
+
+func (m *Mailbox) invokeSystem(message any) {
+	if m.halting {
+		m.finish(message)
+		return
+	}
+	m.current = message
+	call := m.gate.enter()
+	m.inv.InvokeSystemMessage(message)
+	m.gate.leave(call)
+	m.current = nil
+}
+
+// Terminate stops the actor: it hears Stopping, its children are stopped and
+// awaited, it hears Stopped, its watchers hear Terminated. Only while
+// draining.
+func (m *Mailbox) Terminate() {
+	if m.halting {
+		return
+	}
+	m.halting = true
+	m.finish(&actor.Stop{})
+}
+
+// finish lets the stopping actor handle a system message. A panic in its
+// Stopping or Stopped ends it all the same.
+func (m *Mailbox) finish(message any) {
+	failure := m.Guard(message, func() { m.inv.InvokeSystemMessage(message) })
+	if failure != nil {
+		if m.owner != nil {
+			m.owner.Failed(*failure)
+		}
+		m.forceGone()
+		return
+	}
+	if m.system == nil {
+		m.gone()
+		return
+	}
+	if _, there := m.system.ProcessRegistry.GetLocal(m.self.Id); !there {
+		m.gone()
+	}
+}
+
+// forceGone ends an actor that cannot be asked to: what it stopped on, or is
+// stuck in, is its own code.
+func (m *Mailbox) forceGone() {
+	if m.system != nil {
+		m.system.ProcessRegistry.Remove(m.self)
+	}
+	m.gone()
+}
+
+// gone gives everything that still waits its outcome, and tells the watchers.
+func (m *Mailbox) gone() {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return
+	}
+	m.closed, m.sealed = true, true
+	m.signals = 0
+	m.wakeWaiters()
+	sys, watchers := m.sys, m.watchers
+	m.sys, m.watchers = nil, nil
+	var letters []any
+	for m.in.n > 0 {
+		it := m.in.pop()
+		m.giveBack(it.Size)
+		letters = append(letters, it.Message)
+	}
+	for m.out.n > 0 {
+		it := m.out.pop()
+		m.giveBack(it.Size)
+		m.lose(it, Closed)
+	}
+	m.lost = nil
+	m.mu.Unlock()
+	for _, message := range letters {
+		m.deadLetter(message)
+	}
+	for _, message := range sys {
+		m.afterLife(message)
+	}
+	for _, w := range watchers {
+		m.tellTerminated(w)
+	}
+	if m.owner != nil {
+		m.owner.Gone()
+	}
+}

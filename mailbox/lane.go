@@ -1,0 +1,96 @@
+package mailbox
+
+import "sync"
+
+// Item is one entry of a lane.
+type Item struct {
+	Message any
+	Size    int // bytes it counts for
+
+	// Done, if set, is called once with the outcome, unless the post returned
+	// an error. It runs where the owner runs it (Owner.Settled).
+	Done func(Outcome, error)
+
+	key any // of Latest
+}
+
+const firstRing = 8
+
+// rings keeps the smallest rings for reuse; larger ones are left to the
+// collector, so that a burst is not held for ever.
+var rings = sync.Pool{New: func() any { r := make([]Item, firstRing); return &r }}
+
+// lane is a ring of items that exists only while it holds some. It knows no
+// limit: its mailbox counts. Guarded by the mailbox's mutex.
+type lane struct {
+	ring   *[]Item
+	head   int
+	n      int
+	first  uint64         // sequence number of the item at head
+	latest map[any]uint64 // key → sequence number of the item that waits under it
+}
+
+func (l *lane) push(it Item) {
+	if l.ring == nil {
+		l.ring = rings.Get().(*[]Item)
+	}
+	if l.n == len(*l.ring) {
+		l.grow()
+	}
+	r := *l.ring
+	r[(l.head+l.n)&(len(r)-1)] = it
+	if it.key != nil {
+		if l.latest == nil {
+			l.latest = make(map[any]uint64)
+		}
+		l.latest[it.key] = l.first + uint64(l.n)
+	}
+	l.n++
+}
+
+func (l *lane) grow() {
+	old := *l.ring
+	next := make([]Item, 2*len(old))
+	copied := copy(next, old[l.head:])
+	copy(next[copied:], old[:l.head])
+	l.release()
+	l.ring, l.head = &next, 0
+}
+
+// pop removes the oldest item. The lane must not be empty.
+func (l *lane) pop() Item {
+	r := *l.ring
+	it := r[l.head]
+	r[l.head] = Item{}
+	if it.key != nil && l.latest[it.key] == l.first {
+		delete(l.latest, it.key)
+		if len(l.latest) == 0 {
+			l.latest = nil
+		}
+	}
+	l.head = (l.head + 1) & (len(r) - 1)
+	l.first++
+	if l.n--; l.n == 0 {
+		l.release()
+	}
+	return it
+}
+
+// waiting is the place of the item that waits under key, or nil. What it
+// points to is valid until the lane is next changed.
+func (l *lane) waiting(key any) *Item {
+	seq, ok := l.latest[key]
+	if !ok {
+		return nil
+	}
+	r := *l.ring
+	return &r[(l.head+int(seq-l.first))&(len(r)-1)]
+}
+
+func (l *lane) release() {
+	if l.ring != nil && len(*l.ring) == firstRing {
+		clear(*l.ring)
+		rings.Put(l.ring)
+	}
+	l.ring, l.head = nil, 0
+}

@@ -1,0 +1,274 @@
+package mailbox
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// Config is what the mailboxes of one kind of actor share. It is not changed
+// once a mailbox uses it.
+type Config struct {
+	Dispatcher *Dispatcher
+
+	// Messages bounds each lane: the inbox, and the outbox together with what
+	// its owner took and has not settled. Default 1024.
+	Messages int
+
+	// Bytes bounds the sizes of both lanes and of what is not settled.
+	// Default 1 MiB.
+	Bytes int
+
+	// Budget, if set, bounds the bytes of all mailboxes that share it.
+	Budget *Budget
+
+	// Deadline is how long one call of application code may take before the
+	// goroutine it runs on is fenced off. Zero: for ever.
+	Deadline time.Duration
+
+	// Share is how many messages a mailbox handles before others have a turn.
+	// Default 64.
+	Share int
+}
+
+// Defaults of Config.
+const (
+	DefaultMessages = 1024
+	DefaultBytes    = 1 << 20
+	DefaultShare    = 64
+)
+
+// Check reports the first value that is out of range.
+func (c *Config) Check() error {
+	switch {
+	case c.Dispatcher == nil:
+		return fmt.Errorf("mailbox: Config.Dispatcher is nil")
+	case c.Messages < 0:
+		return fmt.Errorf("mailbox: Config.Messages is %d, want 0 (default %d) or more", c.Messages, DefaultMessages)
+	case c.Bytes < 0:
+		return fmt.Errorf("mailbox: Config.Bytes is %d, want 0 (default %d) or more", c.Bytes, DefaultBytes)
+	case c.Deadline < 0:
+		return fmt.Errorf("mailbox: Config.Deadline is %v, want 0 (none) or more", c.Deadline)
+	case c.Share < 0:
+		return fmt.Errorf("mailbox: Config.Share is %d, want 0 (default %d) or more", c.Share, DefaultShare)
+	}
+	return nil
+}
+
+func (c *Config) messages() int { return or(c.Messages, DefaultMessages) }
+func (c *Config) bytes() int    { return or(c.Bytes, DefaultBytes) }
+func (c *Config) share() int    { return or(c.Share, DefaultShare) }
+
+func or(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+// Signals are an owner's lifecycle flags: raised any number of times, heard
+// once, never dropped. Their meaning is the owner's.
+type Signals uint32
+
+// Owner is the channel a mailbox belongs to. Route, Overflow and Lost are
+// called on the poster's goroutine (DeadLetter on any) and must neither block
+// nor post; the rest
+// while draining, never concurrently.
+type Owner interface {
+	// Route sorts a message that arrived by PID. For ToPeer it gives the item
+	// and the policy its sender chose. An error makes it a dead letter.
+	Route(message any) (Destination, Item, Policy, error)
+
+	// Received handles a message of the inbox, by Invoke or otherwise.
+	Received(message any)
+
+	// Overflow: a post under Close found no room.
+	Overflow()
+
+	// Lost counts an item of the outbox whose outcome is not Written.
+	Lost(o Outcome, size int)
+
+	// DeadLetter takes a message that came by PID and reached nobody.
+	DeadLetter(message any)
+
+	// Settled runs the Done of an item that was lost while it waited.
+	Settled(it Item, o Outcome)
+
+	// Signalled hears the signals raised since it last did.
+	Signalled(Signals)
+
+	// Flush ends a drain: take from the outbox, write.
+	Flush()
+
+	// Failed reports that application code panicked, before the failure
+	// escalates to the supervisor.
+	Failed(f Failure)
+
+	// Fenced reports that application code overran the deadline; its goroutine
+	// no longer owns anything here.
+	Fenced(f Failure)
+
+	// Stopping: the actor was told to stop. The owner calls Terminate, now or
+	// later.
+	Stopping()
+
+	// Gone: the actor has stopped, nothing runs any more.
+	Gone()
+}
+
+// Destination is where a message that arrived by PID goes.
+type Destination uint8
+
+const (
+	ToHandler Destination = iota // the inbox
+	ToPeer                       // the outbox
+	Handled                      // nowhere: it took effect at once
+)
+
+// Failure is a call of application code that did not end well.
+type Failure struct {
+	Message any           // what it was handling
+	Reason  any           // what it panicked with; nil for an overrun deadline
+	Stack   []byte        // of the goroutine that failed
+	For     time.Duration // how long an overrunning call has taken
+}
+
+type runState uint8
+
+const (
+	idle runState = iota
+	queued
+	running
+)
+
+// Mailbox is an [actor.Mailbox]. Make one with [Mailbox.Init], or a producer
+// of them with [Producer]. It must not be copied.
+type Mailbox struct {
+	// Immutable after Init and RegisterHandlers.
+	cfg    *Config
+	owner  Owner // nil: an ordinary actor's
+	self   *actor.PID
+	system *actor.ActorSystem
+
+	// Owned by the goroutine that drains.
+	inv     actor.MessageInvoker
+	current any // the message in the application's hands
+	halting bool
+
+	gate gate
+
+	mu       sync.Mutex // guards what follows
+	state    runState
+	started  bool
+	paused   bool // suspended by a failure until the supervisor resumes it
+	stopped  bool // a Stop was posted: a Restart no longer counts
+	sealed   bool // takes no more for the peer
+	closed   bool // the actor is gone
+	held     bool // the link has no room: an outbox alone is no reason to run
+	barred   bool // the owner is not ready for the inbox yet
+	signals  Signals
+	sys      []any
+	in, out  lane
+	unpaid   int // taken from the outbox, not settled
+	bytes    int // of both lanes and of what is unpaid
+	lost     []lostItem
+	fenced   *Failure
+	room     chan struct{} // closed when there may be room; nil while nobody waits
+	worker   *worker       // that drains now
+	next     *Mailbox      // in the dispatcher's queue
+	watchers []*actor.PID
+}
+
+type lostItem struct {
+	Item
+	outcome Outcome
+}
+
+// Init makes m ready for use, before an actor is spawned with it. An owner's
+// inbox stays shut until Admit.
+func (m *Mailbox) Init(cfg *Config, owner Owner) {
+	m.cfg, m.owner = cfg, owner
+	m.barred = owner != nil
+}
+
+// Producer makes mailboxes for ordinary actors: bounded, on cfg's dispatcher,
+// what does not fit becomes a dead letter.
+func Producer(cfg *Config) actor.MailboxProducer {
+	return func() actor.Mailbox {
+		m := new(Mailbox)
+		m.Init(cfg, nil)
+		return m
+	}
+}
+
+// RegisterHandlers implements [actor.Mailbox]. The dispatcher of the props is
+// not used: mailboxes run on the one of their Config.
+func (m *Mailbox) RegisterHandlers(inv actor.MessageInvoker, _ actor.Dispatcher) {
+	m.inv = inv
+	if ctx, ok := inv.(actor.Context); ok && m.self == nil {
+		m.self, m.system = ctx.Self(), ctx.ActorSystem()
+	}
+}
+
+// Start implements [actor.Mailbox]. What was posted before waits for it.
+func (m *Mailbox) Start() {
+	m.mu.Lock()
+	m.started = true
+	m.scheduleAndUnlock()
+}
+
+// UserMessageCount implements [actor.Mailbox]: what waits for the handler.
+func (m *Mailbox) UserMessageCount() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.in.n
+}
+
+// Waiting is how many messages and bytes are accounted for the peer: waiting
+// here, or taken by the owner and not settled. Bytes count both lanes.
+func (m *Mailbox) Waiting() (messages, bytes int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.out.n + m.unpaid, m.bytes
+}
+
+// runnable reports whether draining would find something to do.
+func (m *Mailbox) runnable() bool {
+	if !m.started {
+		return false
+	}
+	if len(m.sys) > 0 || m.fenced != nil {
+		return true
+	}
+	if m.paused || m.closed {
+		return false
+	}
+	return m.signals != 0 || m.in.n > 0 && !m.barred || len(m.lost) > 0 || m.out.n > 0 && !m.held
+}
+
+// scheduleAndUnlock hands an idle mailbox with work to the dispatcher.
+func (m *Mailbox) scheduleAndUnlock() {
+	if m.state != idle || !m.runnable() {
+		m.mu.Unlock()
+		return
+	}
+	m.state = queued
+	m.mu.Unlock()
+	m.cfg.Dispatcher.schedule(m)
+}
+
+// Outbox is how many items wait for Take.
+func (m *Mailbox) Outbox() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.out.n
+}
+
+// Raise sets signals for the owner. From any goroutine; never blocks.
+func (m *Mailbox) Raise(s Signals) {
+	m.mu.Lock()
+	m.signals |= s
+	m.scheduleAndUnlock()
+}

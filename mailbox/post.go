@@ -1,0 +1,323 @@
+package mailbox
+
+import (
+	"context"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// PostSystemMessage implements [actor.Mailbox]. System messages are few and
+// always have room.
+func (m *Mailbox) PostSystemMessage(message any) {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		m.afterLife(message)
+		return
+	}
+	if _, ok := message.(*actor.Stop); ok {
+		m.stopped = true
+	}
+	m.sys = append(m.sys, message)
+	m.scheduleAndUnlock()
+}
+
+// afterLife answers a system message that came when the actor was gone.
+func (m *Mailbox) afterLife(message any) {
+	if w, ok := message.(*actor.Watch); ok {
+		m.tellTerminated(w.Watcher)
+	}
+}
+
+// PostUserMessage implements [actor.Mailbox]. A message that finds no room, or
+// the actor gone, becomes a dead letter. The items of an
+// [actor.MessageBatch] are posted one by one, in place of the batch. Nil is no
+// message and becomes a dead letter too.
+func (m *Mailbox) PostUserMessage(message any) {
+	if batch, ok := actor.UnwrapEnvelopeMessage(message).(actor.MessageBatch); ok {
+		for _, each := range batch.GetMessages() {
+			m.PostUserMessage(each)
+		}
+		return
+	}
+	if message == nil {
+		m.deadLetter(message)
+		return
+	}
+	it := Item{Message: message, Size: sizeOf(message)}
+	if m.owner != nil {
+		to, routed, p, err := m.owner.Route(message)
+		if err == nil && to == ToPeer {
+			if p.Waits() {
+				p = Reject // a PID's sender cannot be made to wait
+			}
+			err = m.Post(routed, p)
+		}
+		if err != nil {
+			m.deadLetter(message)
+		}
+		if err != nil || to != ToHandler {
+			return
+		}
+	}
+	m.mu.Lock()
+	if m.closed || m.in.n >= m.cfg.messages() || !m.reserve(it.Size) {
+		m.mu.Unlock()
+		m.deadLetter(message)
+		return
+	}
+	m.in.push(it)
+	m.scheduleAndUnlock()
+}
+
+// sizeOf is what an application message counts for: what its Size method says,
+// else nothing, since then only its number can be bounded.
+func sizeOf(message any) int {
+	if s, ok := actor.UnwrapEnvelopeMessage(message).(interface{ Size() int }); ok {
+		return max(s.Size(), 0)
+	}
+	return 0
+}
+
+// Post puts an item into the outbox. From any goroutine; it waits only under
+// Block. A nil error means that the item waits, and that Done, if set, will
+// hear its outcome; any other is its outcome: ErrClosed, ErrFull, ErrBudget,
+// ErrDropped, ErrOverflow, ErrSelfBlock, or the error of Block's context.
+func (m *Mailbox) Post(it Item, p Policy) error {
+	m.mu.Lock()
+	for {
+		if m.sealed {
+			m.mu.Unlock()
+			m.countLost(Closed, it.Size)
+			return ErrClosed
+		}
+		if p.kind == policyLatest {
+			it.key = p.key
+			if old := m.out.waiting(p.key); old != nil {
+				return m.replaceAndUnlock(old, it)
+			}
+		}
+		err := m.fit(it.Size)
+		for err != nil && p.kind == policyDropOldest && m.dropOldest() {
+			err = m.fit(it.Size)
+		}
+		if err == nil {
+			m.out.push(it)
+			m.scheduleAndUnlock()
+			return nil
+		}
+		if p.kind != policyBlock || it.Size > m.cfg.bytes() {
+			m.mu.Unlock()
+			return m.refuse(it, p, err)
+		}
+		if err := m.waitAndLock(p.ctx, err == ErrBudget); err != nil {
+			m.countLost(Rejected, it.Size)
+			return err
+		}
+	}
+}
+
+// fit reserves room for one more item of the outbox.
+func (m *Mailbox) fit(size int) error {
+	if m.out.n+m.unpaid >= m.cfg.messages() || m.bytes+size > m.cfg.bytes() {
+		return ErrFull
+	}
+	if !m.cfg.Budget.Take(size) {
+		return ErrBudget
+	}
+	m.bytes += size
+	return nil
+}
+
+func (m *Mailbox) reserve(size int) bool {
+	if m.bytes+size > m.cfg.bytes() || !m.cfg.Budget.Take(size) {
+		return false
+	}
+	m.bytes += size
+	return true
+}
+
+func (m *Mailbox) refuse(it Item, p Policy, err error) error {
+	switch p.kind {
+	case policyDropNewest, policyDropOldest:
+		m.countLost(Dropped, it.Size)
+		return ErrDropped
+	case policyClose:
+		m.countLost(Rejected, it.Size)
+		if m.owner != nil {
+			m.owner.Overflow()
+		}
+		return ErrOverflow
+	}
+	m.countLost(Rejected, it.Size)
+	return err
+}
+
+func (m *Mailbox) countLost(o Outcome, size int) {
+	if m.owner != nil {
+		m.owner.Lost(o, size)
+	}
+}
+
+// dropOldest makes room by losing the oldest item that waits. Losses that
+// somebody asked to hear of wait for the owner, no more of them than the
+// outbox may hold.
+func (m *Mailbox) dropOldest() bool {
+	if m.out.n == 0 || len(m.lost) >= m.cfg.messages() {
+		return false
+	}
+	it := m.out.pop()
+	m.giveBack(it.Size)
+	m.lose(it, Dropped)
+	return true
+}
+
+func (m *Mailbox) replaceAndUnlock(old *Item, it Item) error {
+	more := it.Size - old.Size
+	if more > 0 {
+		if m.bytes+more > m.cfg.bytes() || len(m.lost) >= m.cfg.messages() || !m.cfg.Budget.Take(more) {
+			m.mu.Unlock()
+			m.countLost(Rejected, it.Size)
+			return ErrFull
+		}
+		m.bytes += more
+	} else {
+		m.giveBack(-more)
+	}
+	was := *old
+	*old = it
+	m.lose(was, Dropped)
+	m.scheduleAndUnlock()
+	return nil
+}
+
+// lose records an outcome that its sender may want to hear; the lost item's
+// bytes are no longer counted.
+func (m *Mailbox) lose(it Item, o Outcome) {
+	m.countLost(o, it.Size)
+	if it.Done != nil {
+		it.Message = nil
+		m.lost = append(m.lost, lostItem{it, o})
+	}
+}
+
+func (m *Mailbox) giveBack(size int) {
+	m.bytes -= size
+	m.cfg.Budget.Give(size)
+}
+
+// budgetRetry is how long a blocked sender waits before it asks the shared
+// budget again: the mailbox that frees it does not know who waits.
+const budgetRetry = 10 * time.Millisecond
+
+// waitAndLock waits until there may be room. It is called with the lock held
+// and returns with it held unless it returns an error.
+func (m *Mailbox) waitAndLock(ctx context.Context, budget bool) error {
+	if m.worker != nil && m.worker.goid == goid() {
+		m.mu.Unlock()
+		return ErrSelfBlock
+	}
+	if m.room == nil {
+		m.room = make(chan struct{})
+	}
+	room := m.room
+	m.mu.Unlock()
+	var retry <-chan time.Time
+	if budget {
+		t := time.NewTimer(budgetRetry)
+		defer t.Stop()
+		retry = t.C
+	}
+	select {
+	case <-room:
+	case <-retry:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	m.mu.Lock()
+	return nil
+}
+
+func (m *Mailbox) wakeWaiters() {
+	if m.room != nil {
+		close(m.room)
+		m.room = nil
+	}
+}
+
+// Take removes the oldest item of the outbox. Its bytes stay counted until
+// Settle. Only while draining.
+func (m *Mailbox) Take() (Item, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.out.n == 0 {
+		return Item{}, false
+	}
+	m.unpaid++
+	return m.out.pop(), true
+}
+
+// Settle ends the accounting of n items of size bytes in all that Take gave.
+func (m *Mailbox) Settle(n, size int) {
+	m.mu.Lock()
+	m.unpaid -= n
+	m.giveBack(size)
+	m.wakeWaiters()
+	m.mu.Unlock()
+}
+
+// Hold tells that the owner has no room for what waits in the outbox (true),
+// so that posting to it wakes nobody, or has room again.
+func (m *Mailbox) Hold(held bool) {
+	m.mu.Lock()
+	m.held = held
+	m.scheduleAndUnlock()
+}
+
+// Admit opens the inbox: messages of the application reach the owner from now
+// on. Only while draining.
+func (m *Mailbox) Admit() {
+	m.mu.Lock()
+	m.barred = false
+	m.mu.Unlock()
+}
+
+// Seal closes the outbox to new items; what waits can still be taken.
+func (m *Mailbox) Seal() {
+	m.mu.Lock()
+	m.sealed = true
+	m.wakeWaiters()
+	m.mu.Unlock()
+}
+
+// Empty seals the outbox and gives what waits in it the outcome Closed. Only
+// while draining.
+func (m *Mailbox) Empty() {
+	m.mu.Lock()
+	m.sealed = true
+	m.wakeWaiters()
+	for m.out.n > 0 {
+		it := m.out.pop()
+		m.giveBack(it.Size)
+		m.lose(it, Closed)
+	}
+	m.mu.Unlock()
+	m.settleLost()
+}
+
+// settleLost lets the owner run the Done of what was lost.
+func (m *Mailbox) settleLost() {
+	for {
+		m.mu.Lock()
+		if len(m.lost) == 0 {
+			m.lost = nil
+			m.mu.Unlock()
+			return
+		}
+		it := m.lost[0]
+		m.lost = m.lost[1:]
+		m.mu.Unlock()
+		m.owner.Settled(it.Item, it.outcome)
+	}
+}

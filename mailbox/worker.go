@@ -1,0 +1,178 @@
+package mailbox
+
+import (
+	"bytes"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// worker is a goroutine that runs mailboxes.
+type worker struct {
+	d    *Dispatcher
+	wake chan struct{} // from whoever took it off the idle list; closed by Close
+	goid uint64        // set before it drains anything
+
+	box atomic.Pointer[Mailbox] // what it drains now
+
+	// Guarded by the dispatcher's mutex.
+	blocked   bool // the monitor counts on it no more, until it comes back
+	abandoned bool // fenced off: it is nobody's worker any more
+	ended     bool
+
+	seen sighting // the monitor's own
+}
+
+func (w *worker) run() {
+	defer w.end()
+	w.goid = goid()
+	d := w.d
+	for {
+		d.mu.Lock()
+		if w.blocked {
+			w.blocked = false
+			d.blocked--
+		}
+		if d.source != nil && d.leader == nil && !d.closed {
+			d.leader = w
+		}
+		if d.leader == w {
+			d.mu.Unlock()
+			w.lead()
+			continue
+		}
+		m := d.nextLocked()
+		if m == nil {
+			if !w.parkAndUnlock() {
+				return
+			}
+			continue
+		}
+		d.helpLocked()
+		d.mu.Unlock()
+		w.runOne(m)
+	}
+}
+
+func (w *worker) runOne(m *Mailbox) {
+	w.box.Store(m)
+	if more := m.drain(w); more {
+		w.d.mu.Lock()
+		w.d.pushLocked(m)
+		w.d.mu.Unlock()
+	}
+	w.box.Store(nil)
+}
+
+// lead waits for the source once and runs what was ready, and what became so
+// meanwhile. A round is bounded, so that the source is looked at however busy
+// the mailboxes are.
+func (w *worker) lead() {
+	d := w.d
+	d.mu.Lock()
+	block := d.queued == 0
+	d.waiting = block
+	d.mu.Unlock()
+	err := d.source.Wait(block)
+	d.mu.Lock()
+	d.waiting = false
+	if err != nil {
+		d.source, d.leader = nil, nil
+		d.mu.Unlock()
+		return
+	}
+	d.watchLocked()
+	d.collecting = true
+	d.mu.Unlock()
+	d.source.Dispatch()
+	d.mu.Lock()
+	d.collecting = false
+	round := d.queued
+	for ; round > 0; round-- {
+		if w.blocked {
+			w.blocked = false
+			d.blocked--
+		}
+		m := d.nextLocked()
+		if m == nil {
+			break
+		}
+		d.helpLocked()
+		d.mu.Unlock()
+		w.runOne(m)
+		d.mu.Lock()
+		if d.leader != w { // it took too long, another leads
+			break
+		}
+	}
+	d.mu.Unlock()
+}
+
+// parkAndUnlock waits for work and reports whether there is any; if there was
+// none for long, the worker is to end.
+func (w *worker) parkAndUnlock() bool {
+	d := w.d
+	if d.closed {
+		d.mu.Unlock()
+		return false
+	}
+	delete(d.busy, w)
+	d.idle = append(d.idle, w)
+	d.mu.Unlock()
+	t := time.NewTimer(d.idleAfter)
+	defer t.Stop()
+	select {
+	case _, ok := <-w.wake:
+		return ok
+	case <-t.C:
+	}
+	d.mu.Lock()
+	for i, x := range d.idle {
+		if x == w {
+			d.idle = append(d.idle[:i], d.idle[i+1:]...)
+			d.mu.Unlock()
+			return false
+		}
+	}
+	d.mu.Unlock()
+	_, ok := <-w.wake // somebody took it at the last moment
+	return ok
+}
+
+// end takes the goroutine's leave: it was idle, or application code ended it,
+// or it comes back from a call it was fenced off in.
+func (w *worker) end() {
+	d := w.d
+	d.mu.Lock()
+	w.ended = true
+	if w.abandoned {
+		d.mu.Unlock()
+		d.fencedNow.Add(-1)
+		return
+	}
+	if w.blocked {
+		d.blocked--
+	}
+	delete(d.busy, w)
+	if d.leader == w {
+		d.leader = nil
+	}
+	if !d.closed && (d.queued > 0 || d.source != nil && d.leader == nil) {
+		d.startLocked()
+	}
+	d.mu.Unlock()
+	d.done.Done()
+}
+
+// goid is the number of the calling goroutine, as stack traces print it. It
+// costs about a microsecond.
+func goid() uint64 {
+	var buf [64]byte
+	b := bytes.TrimPrefix(buf[:runtime.Stack(buf[:], false)], []byte("goroutine "))
+	if i := bytes.IndexByte(b, ' '); i > 0 {
+		b = b[:i]
+	}
+	n, _ := strconv.ParseUint(string(b), 10, 64)
+	return n
+}

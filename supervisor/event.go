@@ -1,0 +1,246 @@
+package supervisor
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// Event is something worth telling an operator. The concrete types are the
+// structs of this package, by value: Opened, Closed, HandlerFailed,
+// HandlerStuck, Refused, Lost, Draining, Drained.
+type Event interface {
+	// Name is the event in kebab-case: "handler-failed".
+	Name() string
+
+	// Level is how loud it is.
+	Level() slog.Level
+
+	// Attrs is what a log may show: never the payload of a message, only its
+	// type.
+	Attrs() []slog.Attr
+
+	event() // the set is closed
+}
+
+// Opened: a channel is open, its handler has begun.
+type Opened struct {
+	ID      string // of the channel
+	UID     string // of the user, "" if none
+	Remote  string // address of the peer
+	Framing string // "websocket", "sse", "chunked", "poll"
+	Driver  string // "poller", "goroutine"
+}
+
+// Closed: a channel has ended. It is told once for every Opened.
+type Closed struct {
+	ID, UID        string
+	Cause          Cause
+	Code           uint16        // close code received or sent, 0 if none
+	Reason         string        // close reason received or sent
+	Err            error         // of the link, nil if none; its text may name addresses: not for peers
+	Open           time.Duration // for how long it was open
+	Sent, Received uint64        // messages
+}
+
+// HandlerFailed: the application's code panicked.
+type HandlerFailed struct {
+	ID, UID   string
+	Where     string          // "open", "message", "receive", "close", "timer", "completion", "stopping"
+	Message   any             // what was being handled; a log shows its type only
+	Reason    any             // value of the panic
+	Stack     []byte          // of the panic
+	Directive actor.Directive // what follows
+}
+
+// HandlerStuck: the application's code did not return before its deadline.
+type HandlerStuck struct {
+	ID, UID   string
+	Where     string          // as in HandlerFailed
+	For       time.Duration   // since the call
+	Stack     []byte          // of the goroutine it is stuck on
+	Directive actor.Directive // what follows
+}
+
+// Refused: a request was answered with an HTTP error, no channel began.
+type Refused struct {
+	Remote string
+	Status int    // HTTP status that was answered
+	Reason string // why; the peer may have been told less
+}
+
+// Lost: messages to a channel were not written and no sender was there to
+// learn it.
+type Lost struct {
+	ID, UID string
+	Outcome string // "rejected", "dropped", "closed", "failed"
+	Count   int    // messages
+	Bytes   int64  // of their payload
+}
+
+// Draining: no new channels are taken; the open ones are asked to go.
+type Draining struct {
+	Open int // channels at the start
+}
+
+// Drained: the last channel of a drain has gone.
+type Drained struct {
+	Closed int // channels that ended during the drain
+	Forced int // of these, the ones that its deadline cut off
+}
+
+func (Opened) event()        {}
+func (Closed) event()        {}
+func (HandlerFailed) event() {}
+func (HandlerStuck) event()  {}
+func (Refused) event()       {}
+func (Lost) event()          {}
+func (Draining) event()      {}
+func (Drained) event()       {}
+
+func (Opened) Name() string        { return "opened" }
+func (Closed) Name() string        { return "closed" }
+func (HandlerFailed) Name() string { return "handler-failed" }
+func (HandlerStuck) Name() string  { return "handler-stuck" }
+func (Refused) Name() string       { return "refused" }
+func (Lost) Name() string          { return "lost" }
+func (Draining) Name() string      { return "draining" }
+func (Drained) Name() string       { return "drained" }
+
+// Level is Debug: channels come and go.
+func (Opened) Level() slog.Level { return slog.LevelDebug }
+
+// Level is Debug for an end that is part of the game, Info for a fault of the
+// peer or of the network, Error for one of our side.
+func (e Closed) Level() slog.Level {
+	switch e.Cause {
+	case CauseProtocolError, CauseInvalidPayload, CauseMessageTooBig, CauseSlowConsumer, CauseOverBudget,
+		CauseWriteTimeout, CauseHandshakeTimeout, CauseKicked, CauseNodeLost:
+		return slog.LevelInfo
+	case CauseHandlerFailed, CauseHandlerStuck, CauseTransportError:
+		return slog.LevelError
+	default:
+		return slog.LevelDebug
+	}
+}
+
+// Level is Error: it is a bug in the application.
+func (HandlerFailed) Level() slog.Level { return slog.LevelError }
+
+// Level is Error: it is a bug in the application.
+func (HandlerStuck) Level() slog.Level { return slog.LevelError }
+
+// Level is Info.
+func (Refused) Level() slog.Level { return slog.LevelInfo }
+
+// Level is Warn.
+func (Lost) Level() slog.Level { return slog.LevelWarn }
+
+// Level is Info.
+func (Draining) Level() slog.Level { return slog.LevelInfo }
+
+// Level is Info, and Warn if channels were cut off.
+func (e Drained) Level() slog.Level {
+	if e.Forced > 0 {
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// Attrs is all fields.
+func (e Opened) Attrs() []slog.Attr {
+	return append(who(e.ID, e.UID), slog.String("remote", e.Remote), slog.String("framing", e.Framing),
+		slog.String("driver", e.Driver))
+}
+
+// Attrs is all fields, the code with its name; code, reason and err only where
+// there are any.
+func (e Closed) Attrs() []slog.Attr {
+	attrs := append(who(e.ID, e.UID), slog.String("cause", e.Cause.String()))
+	if e.Code != 0 {
+		attrs = append(attrs, slog.Int("code", int(e.Code)), slog.String("code_name", CodeName(e.Code)))
+	}
+	if e.Reason != "" {
+		attrs = append(attrs, slog.String("reason", e.Reason))
+	}
+	if e.Err != nil {
+		attrs = append(attrs, slog.String("err", reasonText(e.Err)))
+	}
+	return append(attrs, slog.Duration("open", e.Open), slog.Uint64("sent", e.Sent), slog.Uint64("received", e.Received))
+}
+
+// Attrs is all fields; of the message its type only, of the reason its text
+// (at most 1 KiB) if it is an error or a basic value, else its type only.
+func (e HandlerFailed) Attrs() []slog.Attr {
+	return append(who(e.ID, e.UID), slog.String("where", e.Where), slog.String("message_type", typeText(e.Message)),
+		slog.String("reason", reasonText(e.Reason)), slog.String("directive", directiveText(e.Directive)),
+		slog.String("stack", string(e.Stack)))
+}
+
+// Attrs is all fields.
+func (e HandlerStuck) Attrs() []slog.Attr {
+	return append(who(e.ID, e.UID), slog.String("where", e.Where), slog.Duration("for", e.For),
+		slog.String("directive", directiveText(e.Directive)), slog.String("stack", string(e.Stack)))
+}
+
+// Attrs is all fields.
+func (e Refused) Attrs() []slog.Attr {
+	return []slog.Attr{slog.String("remote", e.Remote), slog.Int("status", e.Status), slog.String("reason", e.Reason)}
+}
+
+// Attrs is all fields.
+func (e Lost) Attrs() []slog.Attr {
+	return append(who(e.ID, e.UID), slog.String("outcome", e.Outcome), slog.Int("count", e.Count),
+		slog.Int64("bytes", e.Bytes))
+}
+
+// Attrs is all fields.
+func (e Draining) Attrs() []slog.Attr { return []slog.Attr{slog.Int("open", e.Open)} }
+
+// Attrs is all fields.
+func (e Drained) Attrs() []slog.Attr {
+	return []slog.Attr{slog.Int("closed", e.Closed), slog.Int("forced", e.Forced)}
+}
+
+func who(id, uid string) []slog.Attr {
+	attrs := make([]slog.Attr, 0, 8)
+	attrs = append(attrs, slog.String("id", id))
+	if uid != "" {
+		attrs = append(attrs, slog.String("uid", uid))
+	}
+	return attrs
+}
+
+func typeText(v any) string { return fmt.Sprintf("%T", v) }
+
+// reasonText is for values of panics: errors and basic values by their text,
+// anything else, which may be the message itself, by its type.
+func reasonText(v any) string {
+	const most = 1024
+	var text string
+	switch v.(type) {
+	case error, string, bool, int, int64, uint64, float64:
+		text = fmt.Sprint(v) // survives an Error method that panics
+	default:
+		text = typeText(v)
+	}
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
+	return text
+}
+
+func directiveText(d actor.Directive) string {
+	switch d {
+	case actor.ResumeDirective:
+		return "resume"
+	case actor.RestartDirective:
+		return "restart"
+	case actor.StopDirective:
+		return "stop"
+	default:
+		return "escalate"
+	}
+}

@@ -1,0 +1,75 @@
+package transport
+
+import (
+	"sync"
+
+	"github.com/gobwas/ws"
+)
+
+// assembly is what a link keeps while a frame or a message has arrived in part.
+// A link that is between messages has none.
+type assembly struct {
+	// The frame whose payload is arriving.
+	frame   header // length: payload bytes still to come
+	inFrame bool
+	phase   uint8 // position in the mask
+
+	// The message it belongs to, over its fragments; op is 0 between messages.
+	op   Opcode
+	text utf8Check
+	buf  []byte
+
+	// A control frame may stand between two fragments, so its payload has a
+	// place of its own.
+	control    [ws.MaxControlFramePayloadSize]byte
+	controlLen uint8
+}
+
+var assemblies = sync.Pool{New: func() any { return new(assembly) }}
+
+// firstGrowth is the memory that the first byte of a message gets, whatever
+// length was declared; it then doubles.
+const firstGrowth = 4 << 10
+
+// grow makes room for n more bytes of the message, or, when spare is larger, for
+// as much of spare as doubling allows. It reports false when the budget refuses.
+func (a *assembly) grow(n, spare int, reserve func(int) bool) bool {
+	need := len(a.buf) + n
+	if need <= cap(a.buf) {
+		return true
+	}
+	size := max(need, min(max(2*cap(a.buf), firstGrowth), len(a.buf)+max(n, spare)))
+	if reserve != nil && !reserve(size-cap(a.buf)) {
+		return false
+	}
+	// make and not append: append rounds up to a size class, and the budget
+	// must give back exactly what it was asked for.
+	buf := make([]byte, len(a.buf), size)
+	copy(buf, a.buf)
+	a.buf = buf
+	return true
+}
+
+// take hands the finished message over and leaves the assembly between messages.
+func (a *assembly) take(reserve func(int) bool) []byte {
+	data := a.buf
+	a.drop(reserve)
+	if data == nil {
+		data = []byte{}
+	}
+	return data
+}
+
+// drop forgets the message and gives its memory back.
+func (a *assembly) drop(reserve func(int) bool) {
+	if n := cap(a.buf); n > 0 && reserve != nil {
+		reserve(-n)
+	}
+	a.buf, a.op, a.text = nil, 0, utf8Check{}
+}
+
+func (a *assembly) free(reserve func(int) bool) {
+	a.drop(reserve)
+	*a = assembly{}
+	assemblies.Put(a)
+}

@@ -1,0 +1,73 @@
+package transport
+
+import "unsafe"
+
+// CountingWire counts the writes that carry bytes and can bound how much each
+// of them takes.
+type CountingWire struct {
+	wire
+	Calls int
+	Max   int // bytes one call takes; 0: all
+}
+
+func (w *CountingWire) writev(bufs [][]byte) (int, error) {
+	if len(bufs) == 0 {
+		return w.wire.writev(nil)
+	}
+	w.Calls++
+	if w.Max == 0 {
+		return w.wire.writev(bufs)
+	}
+	left := w.Max
+	var some [][]byte
+	for _, b := range bufs {
+		n := min(len(b), left)
+		some = append(some, b[:n])
+		left -= n
+	}
+	return w.wire.writev(some)
+}
+
+// Count puts a CountingWire under a link.
+func Count(l Link) *CountingWire {
+	w := &CountingWire{}
+	switch l := l.(type) {
+	case *wsLink:
+		w.wire, l.wire = l.wire, w
+	case *streamLink:
+		w.wire, l.wire = l.wire, w
+	}
+	return w
+}
+
+// Idle tells whether a link holds no buffer.
+func Idle(l Link) bool {
+	switch l := l.(type) {
+	case *wsLink:
+		return l.in == nil && l.asm == nil && l.out == nil
+	case *streamLink:
+		return l.out == nil
+	}
+	return false
+}
+
+// AssemblyBytes is the memory of the message under assembly.
+func AssemblyBytes(l Link) int {
+	if w := l.(*wsLink); w.asm != nil {
+		return cap(w.asm.buf)
+	}
+	return 0
+}
+
+const LinkSize = unsafe.Sizeof(wsLink{})
+
+// ValidPieces runs the incremental check over pieces of a text.
+func ValidPieces(pieces ...[]byte) bool {
+	var u utf8Check
+	for _, p := range pieces {
+		if !u.feed(p) {
+			return false
+		}
+	}
+	return u.done()
+}

@@ -1,0 +1,26 @@
+package transport
+
+import "sync"
+
+// readBytes is the size of a read buffer. It is large because it is shared: one
+// system call brings many frames, and a buffer belongs to a link only while
+// unparsed bytes wait in it.
+const readBytes = 64 << 10
+
+// workBytes bounds what one call of Next reads without coming to an event, so
+// that a fast sender cannot keep its owner's goroutine for itself.
+const workBytes = 8 * readBytes
+
+type readBuffer struct {
+	r, w int // unparsed: b[r:w]
+	b    [readBytes]byte
+}
+
+var readBuffers = sync.Pool{New: func() any { return new(readBuffer) }}
+
+func (b *readBuffer) unread() []byte { return b.b[b.r:b.w] }
+
+func (b *readBuffer) free() {
+	b.r, b.w = 0, 0
+	readBuffers.Put(b)
+}

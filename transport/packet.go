@@ -1,0 +1,110 @@
+package transport
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// Opcode is the type of a message.
+type Opcode byte
+
+const (
+	Text   Opcode = 1 // UTF-8
+	Binary Opcode = 2
+)
+
+func (o Opcode) String() string {
+	switch o {
+	case Text:
+		return "text"
+	case Binary:
+		return "binary"
+	}
+	return fmt.Sprintf("Opcode(%d)", byte(o))
+}
+
+// Packet is one outgoing message. It is immutable, is encoded at most once for a
+// framing, and any number of links may carry it at the same time.
+type Packet struct {
+	data []byte
+	sse  atomic.Pointer[[]byte] // the event's lines, once somebody needed them
+	size int
+	form form
+	op   Opcode
+}
+
+// form says which part of a protocol a packet is.
+type form uint8
+
+const (
+	formMessage form = iota
+	formPing
+	formPong
+	formClose
+	formRaw // bytes that need no framing: a response head, a last chunk
+)
+
+// NewPacket makes a message of data, which it takes ownership of: nobody may
+// write to it any more. Text must be valid UTF-8, which is not checked. An op
+// that is neither Text nor Binary counts as Binary.
+func NewPacket(op Opcode, data []byte) *Packet {
+	if op != Text {
+		op = Binary
+	}
+	return &Packet{data: data, size: len(data) + maxOverhead, op: op}
+}
+
+// NewPing makes a WebSocket ping. On server-sent events it becomes an empty
+// comment, which keeps the connection alive; a plain stream refuses it. More
+// than 125 bytes are an error (RFC 6455 §5.5). It takes ownership of data.
+func NewPing(data []byte) (*Packet, error) { return newControl(formPing, "ping", data) }
+
+// NewPong makes a WebSocket pong. Other framings refuse it. More than 125 bytes
+// are an error (RFC 6455 §5.5). It takes ownership of data.
+func NewPong(data []byte) (*Packet, error) { return newControl(formPong, "pong", data) }
+
+func newControl(f form, name string, data []byte) (*Packet, error) {
+	if len(data) > ws.MaxControlFramePayloadSize {
+		return nil, fmt.Errorf("transport: %s of %d bytes: at most %d", name, len(data), ws.MaxControlFramePayloadSize)
+	}
+	return &Packet{data: data, size: len(data) + maxOverhead, op: Binary, form: f}, nil
+}
+
+// SSE is a server-sent event with its fields, as the HTML standard names them.
+type SSE struct {
+	Event string        // the event's type; empty: the field is left out
+	ID    string        // empty: left out
+	Retry time.Duration // reconnection time, sent in whole milliseconds, rounded up; 0: left out
+	Data  []byte        // any text; each of its lines becomes a data line
+}
+
+// NewEvent makes a packet that is a full event on FramingSSE and a Text message
+// of the Data alone on every other framing. It takes ownership of Data. A line
+// break in Event or ID, a NUL in ID and a negative Retry are errors.
+func NewEvent(e SSE) (*Packet, error) {
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	p := NewPacket(Text, e.Data)
+	lines := appendEvent(nil, e)
+	p.sse.Store(&lines)
+	p.size = max(p.size, len(lines)+maxOverhead)
+	return p, nil
+}
+
+// Op is Text or Binary; control packets say Binary.
+func (p *Packet) Op() Opcode { return p.op }
+
+// Data is the payload. It is shared and read-only.
+func (p *Packet) Data() []byte { return p.data }
+
+// maxOverhead covers what any framing adds to a message of one line: at most 10
+// bytes of WebSocket header, or 12 of a chunk and 8 of an event.
+const maxOverhead = 20
+
+// Size is what the packet counts for in limits: its payload and the largest
+// overhead of a framing. It never changes and does not depend on the link.
+func (p *Packet) Size() int { return p.size }

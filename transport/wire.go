@@ -1,0 +1,45 @@
+package transport
+
+import (
+	"errors"
+	"net"
+)
+
+// errAgain says that a read has nothing now and the sink's Readable will follow.
+var errAgain = errors.New("again")
+
+// wire moves the bytes of one connection without waiting. Its owner is the
+// link's owner: one goroutine at a time. Only the signals come from elsewhere.
+type wire interface {
+	// start names the sink and begins to signal.
+	start(Sink)
+
+	// wake signals Readable by itself, if start was called.
+	wake()
+
+	// read fills p with what has arrived. It returns n > 0, or one of errAgain,
+	// io.EOF or what the system said.
+	read(p []byte) (n int, err error)
+
+	// writev takes as much of the buffers as it can without waiting and does not
+	// keep them. n short of the whole with a nil error means that Writable will
+	// follow. Called without buffers it only tells an earlier error.
+	writev(bufs [][]byte) (n int, err error)
+
+	// unsent is how many of the bytes that writev took the system has not seen
+	// yet. Writable follows when it has fallen to zero.
+	unsent() int
+
+	// closeWrite ends our direction. Called once, with nothing unsent.
+	closeWrite() error
+
+	// close gives everything back. Called once.
+	close()
+
+	// hold lends the calling goroutine to the wire, if it needs one.
+	hold()
+
+	remoteAddr() net.Addr
+	localAddr() net.Addr
+	driver() Driver
+}

@@ -1,0 +1,187 @@
+package transport
+
+import (
+	"crypto/tls"
+	"net"
+	"sync"
+)
+
+const (
+	// A reading goroutine waits with the small buffer. When a read fills it, the
+	// next one is larger; a read that needs less goes back.
+	smallRead = 4 << 10
+	largeRead = 16 << 10
+
+	// writeChunk is how much a writing goroutine takes at a time.
+	writeChunk = 64 << 10
+)
+
+// connWire drives any net.Conn (TLS among them) with goroutines. The reader
+// lives from start to the end of input and never reads ahead of the owner: it
+// waits until its buffer was emptied. The writer lives while there is something
+// to write. close ends both, and waits for neither.
+type connWire struct {
+	c net.Conn
+
+	mu   sync.Mutex
+	room sync.Cond // reader: the buffer was emptied, or closed
+
+	sink    Sink
+	in      []byte // read and not taken; reader → owner
+	inErr   error  // what ended the reader; the owner sees it once in is empty
+	inDone  bool
+	closed  bool
+	writing int // bytes the writer has in hand
+	outErr  error
+}
+
+func newConnWire(c net.Conn) *connWire {
+	w := &connWire{c: c}
+	w.room.L = &w.mu
+	return w
+}
+
+func (w *connWire) start(s Sink) {
+	w.mu.Lock()
+	w.sink = s
+	w.mu.Unlock()
+	go w.reader()
+}
+
+func (w *connWire) wake() {
+	w.mu.Lock()
+	s := w.sink
+	w.mu.Unlock()
+	if s != nil {
+		s.Readable()
+	}
+}
+
+func (w *connWire) reader() {
+	size := smallRead
+	buf := make([]byte, size)
+	for {
+		n, err := w.c.Read(buf)
+		w.mu.Lock()
+		w.in, w.inErr = buf[:n], err
+		w.inDone = err != nil
+		closed := w.closed
+		w.mu.Unlock()
+		if closed {
+			return
+		}
+		w.sink.Readable()
+		if err != nil {
+			return
+		}
+		w.mu.Lock()
+		for len(w.in) > 0 && !w.closed {
+			w.room.Wait()
+		}
+		w.in = nil
+		closed = w.closed
+		w.mu.Unlock()
+		if closed {
+			return
+		}
+		switch {
+		case n == size && size < largeRead:
+			size = largeRead
+			buf = make([]byte, size)
+		case n <= smallRead && size > smallRead:
+			size = smallRead
+			buf = make([]byte, size)
+		}
+	}
+}
+
+func (w *connWire) read(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.in) > 0 {
+		n := copy(p, w.in)
+		w.in = w.in[n:]
+		if len(w.in) == 0 {
+			w.room.Signal()
+		}
+		return n, nil
+	}
+	if w.inDone {
+		return 0, w.inErr
+	}
+	return 0, errAgain
+}
+
+var writeChunks = sync.Pool{New: func() any { return new([writeChunk]byte) }}
+
+// writev copies into a chunk and sends a writer off with it. While that one is
+// out it takes nothing: what waits is better kept as shared packets.
+func (w *connWire) writev(bufs [][]byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.outErr != nil {
+		return 0, w.outErr
+	}
+	if w.writing > 0 || len(bufs) == 0 {
+		return 0, nil
+	}
+	chunk := writeChunks.Get().(*[writeChunk]byte)
+	n := 0
+	for _, b := range bufs {
+		n += copy(chunk[n:], b)
+	}
+	w.writing = n
+	go w.writer(chunk, n)
+	return n, nil
+}
+
+func (w *connWire) writer(chunk *[writeChunk]byte, n int) {
+	written, err := w.c.Write(chunk[:n])
+	writeChunks.Put(chunk)
+	w.mu.Lock()
+	w.writing = n - written // not zero only with an error: those bytes stay unsent
+	w.outErr = err
+	s, closed := w.sink, w.closed
+	w.mu.Unlock()
+	if s != nil && !closed {
+		s.Writable()
+	}
+}
+
+func (w *connWire) unsent() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.writing
+}
+
+// closeWrite of a TLS connection writes an alert, for which the system may have
+// no room. A goroutine waits in the owner's place; it ends with the write or with
+// close.
+func (w *connWire) closeWrite() error {
+	switch c := w.c.(type) {
+	case *net.TCPConn:
+		return c.CloseWrite()
+	case interface{ CloseWrite() error }:
+		go c.CloseWrite()
+	}
+	return nil // the peer sees the end with close
+}
+
+// close does not wait to write the alert that tls.Conn.Close would: whoever wants
+// it said CloseWrite before.
+func (w *connWire) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.room.Signal()
+	if c, ok := w.c.(*tls.Conn); ok {
+		c.NetConn().Close()
+		return
+	}
+	w.c.Close()
+}
+
+func (w *connWire) hold()                {}
+func (w *connWire) remoteAddr() net.Addr { return w.c.RemoteAddr() }
+func (w *connWire) localAddr() net.Addr  { return w.c.LocalAddr() }
+func (w *connWire) driver() Driver       { return DriverGoroutine }
