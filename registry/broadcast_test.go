@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
@@ -336,4 +337,26 @@ func BenchmarkPublish(b *testing.B) {
 			b.ReportMetric(float64(got.Load())/b.Elapsed().Seconds(), "deliveries/s")
 		})
 	}
+}
+
+// While another goroutine delivers, the actor does not spin: on virtual time
+// everything comes to rest.
+func TestTheActorRestsWhileAnotherDelivers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, Config{Shards: 1})
+		c := joined(t, r, "", "a")
+		r.freeze()
+		must(t, r.Publish("a", 1, nil))
+		synctest.Wait()
+		r.system.Root.Send(r.PIDs()[0], &PublishTopic{"a", 2})
+		synctest.Wait()
+		if got := c.received(); len(got) != 0 {
+			t.Errorf("got %v", got)
+		}
+		r.thaw()
+		synctest.Wait()
+		if got := c.received(); !slices.Equal(got, []any{1, 2}) {
+			t.Errorf("got %v", got)
+		}
+	})
 }

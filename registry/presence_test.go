@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"pgregory.net/rapid"
 )
 
@@ -324,5 +325,77 @@ func TestPresenceUnderRace(t *testing.T) {
 	}
 	if len(state) != 6 {
 		t.Errorf("%d heard of", len(state))
+	}
+}
+
+// A topic that grows while somebody is in his grace begins to count, and does
+// not forget him; when it shrinks it stops to count, and does not either.
+func TestPresentThroughGrowthAndShrinking(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, Config{Shards: 1})
+		sh := r.shards[0]
+		reloads := joined(t, r, "reloads", "t")
+		joined(t, r, "", "t")
+		var crowd []*client
+		check := func(what string, counting bool, want int) {
+			t.Helper()
+			sh.mu.Lock()
+			counts := sh.topics["t"].presence.counts != nil
+			sh.mu.Unlock()
+			if counts != counting {
+				t.Errorf("%s: counting %t", what, counts)
+			}
+			got := maps.Collect(r.Present("t"))
+			if n, here := got["reloads"]; !here || n != 0 || len(got) != want {
+				t.Errorf("%s: present %v, want %d", what, got, want)
+			}
+		}
+		r.Leave(&reloads.Member, "t")
+		check("small", false, 1)
+		for n := range 2 * smallSet {
+			crowd = append(crowd, joined(t, r, fmt.Sprint(n), "t"))
+		}
+		check("grown", true, 1+2*smallSet)
+		time.Sleep(4 * time.Second)
+		for _, c := range crowd {
+			r.Remove(&c.Member)
+		}
+		check("all in their grace", true, 1+2*smallSet)
+		time.Sleep(2 * time.Second)
+		if got := maps.Collect(r.Present("t")); len(got) != 2*smallSet {
+			t.Errorf("%d present after the first grace", len(got))
+		}
+		time.Sleep(4 * time.Second)
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		if p := sh.topics["t"].presence; p != nil {
+			t.Errorf("remembered: %+v", p)
+		}
+	})
+}
+
+// News that nobody tells yet are bounded: who makes more of them tells some.
+func TestNewsAreBounded(t *testing.T) {
+	d := &stuck{}
+	r := start(t, Config{Shards: 1, Queue: 4, Grace: -1, Props: []actor.PropsOption{actor.WithDispatcher(d)}})
+	defer d.free()
+	e, pid := listen(t, r)
+	r.Watch("t", pid)
+	c := added(r, "ann")
+	for n := range 100 {
+		_, err := r.Join(&c.Member, "t")
+		must(t, err)
+		r.Leave(&c.Member, "t")
+		sh := r.shards[0]
+		sh.mu.Lock()
+		wait := sh.news.len()
+		sh.mu.Unlock()
+		if wait > 4 {
+			t.Fatalf("round %d: %d news wait", n, wait)
+		}
+	}
+	r.flush()
+	if got := len(e.heard()); got != 200 {
+		t.Errorf("%d heard", got)
 	}
 }

@@ -316,3 +316,25 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("%d shards, %v, %d", len(r.shards), r.grace, r.queue)
 	}
 }
+
+// closing is removed while it is being added: the registry asks for its UID in
+// between.
+type closing struct {
+	client
+	r    *Registry
+	once sync.Once
+}
+
+func (c *closing) UID() string {
+	c.once.Do(func() { c.r.Remove(&c.Member) })
+	return "ann"
+}
+
+func TestRemoveDuringAddLeavesNothing(t *testing.T) {
+	r := start(t, Config{Grace: -1})
+	c := &closing{r: r}
+	r.Add(&c.Member, c)
+	if n := len(slices.Collect(r.ByUID("ann"))); r.Len() != 0 || n != 0 {
+		t.Errorf("%d of all, %d of ann are left", r.Len(), n)
+	}
+}

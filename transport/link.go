@@ -123,7 +123,8 @@ type Link interface {
 	LocalAddr() net.Addr
 
 	// Hold must be called by the HTTP handler that opened the link, on its own
-	// goroutine, after Start was arranged. A link that lives on net/http's
+	// goroutine, once an owner has the link; it is the one method that may run
+	// beside the owner's calls. A link that lives on net/http's
 	// goroutine (HTTP/2, wrapped response writers) does its writing in there and
 	// Hold returns when it was released or has finished its half; every other
 	// link returns at once.
@@ -194,7 +195,8 @@ type Config struct {
 	Driver Driver
 
 	// Poller serves the poller driver. Default nil: there is none, auto means
-	// goroutines and DriverPoller is an error. Somebody must call its Wait.
+	// goroutines and DriverPoller is an error. Somebody must call its Wait
+	// and Dispatch, again and again.
 	Poller *Poller
 
 	// MaxMessageBytes limits an inbound message over all its fragments: exactly

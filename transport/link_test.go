@@ -412,3 +412,61 @@ func TestTLS(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestWorkOfNextIsBounded: a sender that never pauses must not keep the owner.
+func TestWorkOfNextIsBounded(t *testing.T) {
+	l, p := transporttest.Pair(&transport.Config{}, 4<<20)
+	defer l.Release()
+	o := own(t, l)
+	p.WriteRaw([]byte{0xff})
+	if got := describe(o.next()); got != "fault 1002" {
+		t.Fatal(got)
+	}
+	l.Discard()
+	p.WriteRaw(make([]byte, 2<<20))
+	p.CloseWrite()
+	rounds := 0
+	for {
+		select {
+		case <-o.R:
+		default:
+			t.Fatal("Next stopped for fairness and did not signal")
+		}
+		rounds++
+		if in, ok := l.Next(); ok {
+			if in.Err != io.EOF {
+				t.Error(describe(in))
+			}
+			break
+		}
+	}
+	if rounds < 4 {
+		t.Errorf("2 MiB in %d calls of Next", rounds)
+	}
+}
+
+// TestQueueMovesWhileItGrows: packets come in faster than they leave, so the
+// list is compacted with a packet half written at its head.
+func TestQueueMovesWhileItGrows(t *testing.T) {
+	l, p := transporttest.Pair(&transport.Config{}, 1<<20)
+	defer l.Release()
+	o := own(t, l)
+	transport.Count(l).Max = 70
+	const n = 500
+	for i := range n {
+		o.send(transport.Binary, strings.Repeat(string(rune('a'+i%26)), 100))
+		if err := l.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for l.Pending() > 0 {
+		if err := l.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range n {
+		if _, b, err := p.ReadMessage(within(t)); err != nil || string(b) != strings.Repeat(string(rune('a'+i%26)), 100) {
+			t.Fatalf("message %d: %q %v", i, b, err)
+		}
+	}
+}

@@ -2,24 +2,7 @@ package transport
 
 import (
 	"net"
-	"slices"
-	"strconv"
 	"sync"
-	"unicode/utf8"
-
-	"github.com/gobwas/ws"
-)
-
-// layout says how packets become bytes on one link: a framing, and for streams
-// whether HTTP/1.1 chunks are around it.
-type layout uint8
-
-const (
-	layoutWebSocket layout = iota
-	layoutStream
-	layoutStreamChunked
-	layoutSSE
-	layoutSSEChunked
 )
 
 // conn is what the links have in common: the wire, the packets on their way out
@@ -74,7 +57,7 @@ func (c *conn) push(p *Packet, size int) {
 		// waits and not by what has passed through it.
 		n := copy(q.packets, q.packets[q.first:])
 		clear(q.packets[n:])
-		q.packets, q.first = q.packets[:n], 0
+		q.packets = q.packets[:n]
 	}
 	q.packets = append(q.packets, p)
 	c.queued += uint64(size)
@@ -117,89 +100,6 @@ func (c *conn) Queue(p *Packet) error {
 	return nil
 }
 
-func (l layout) carries(p *Packet) bool {
-	switch l {
-	case layoutWebSocket:
-		return true
-	case layoutStream, layoutStreamChunked:
-		return p.form == formMessage
-	default:
-		return p.form == formMessage && p.op == Text || p.form == formPing
-	}
-}
-
-// body is the part of a packet between head and tail.
-func (l layout) body(p *Packet) []byte {
-	if l < layoutSSE || p.form == formRaw {
-		return p.data
-	}
-	if p.form == formPing {
-		return sseComment
-	}
-	return p.eventLines()
-}
-
-// sseComment is a line that every client ignores, and an empty one because some
-// proxies pass on whole events only.
-var sseComment = []byte(":\n\n")
-
-func (l layout) chunked() bool { return l == layoutStreamChunked || l == layoutSSEChunked }
-
-var crlf = []byte("\r\n")
-
-// appendHead writes what stands before a body of n bytes.
-func (l layout) appendHead(b []byte, p *Packet, n int) []byte {
-	switch {
-	case p.form == formRaw:
-		return b
-	case l == layoutWebSocket:
-		switch {
-		case n <= 125:
-			return append(b, 0x80|p.wsOpcode(), byte(n))
-		case n <= 0xffff:
-			return append(b, 0x80|p.wsOpcode(), 126, byte(n>>8), byte(n))
-		default:
-			u := uint64(n)
-			return append(b, 0x80|p.wsOpcode(), 127, byte(u>>56), byte(u>>48), byte(u>>40), byte(u>>32),
-				byte(u>>24), byte(u>>16), byte(u>>8), byte(u))
-		}
-	case l.chunked():
-		return append(strconv.AppendUint(b, uint64(n), 16), crlf...)
-	}
-	return b
-}
-
-// tail is what stands behind the body.
-func (l layout) tail(p *Packet) []byte {
-	if l.chunked() && p.form != formRaw {
-		return crlf
-	}
-	return nil
-}
-
-// encodedSize is the number of bytes of a packet on the wire. A message without
-// bytes is nothing at all on a stream: as a chunk it would end the response.
-func (l layout) encodedSize(p *Packet) int {
-	n := len(l.body(p))
-	if n == 0 && l != layoutWebSocket {
-		return 0
-	}
-	var head [24]byte
-	return len(l.appendHead(head[:0], p, n)) + n + len(l.tail(p))
-}
-
-func (p *Packet) wsOpcode() byte {
-	switch p.form {
-	case formPing:
-		return byte(ws.OpPing)
-	case formPong:
-		return byte(ws.OpPong)
-	case formClose:
-		return byte(ws.OpClose)
-	}
-	return byte(p.op)
-}
-
 func (c *conn) Pending() int {
 	if c.flags.has(flagReleased) {
 		return int(c.queued - c.passed)
@@ -215,93 +115,6 @@ func (c *conn) Taken() uint64 {
 }
 
 func (c *conn) Queued() uint64 { return c.queued }
-
-const (
-	// gatherBytes is how much of heads and small bodies is laid side by side for
-	// one write.
-	gatherBytes = 64 << 10
-
-	// copyBelow is the size from which a body is handed over where it lies:
-	// below, copying it costs less than one more segment in the system call.
-	copyBelow = 1 << 10
-
-	// maxSegments is what the systems take in one call (IOV_MAX).
-	maxSegments = 1024
-)
-
-// gather is the scratch of one Flush. It is lent for that call only.
-type gather struct {
-	segments [][]byte
-	small    []byte
-}
-
-var gathers = sync.Pool{New: func() any {
-	return &gather{segments: make([][]byte, 0, 16), small: make([]byte, 0, gatherBytes)}
-}}
-
-func (g *gather) reset() {
-	clear(g.segments)
-	g.segments, g.small = g.segments[:0], g.small[:0]
-}
-
-// fill lays out as many packets as fit into one write.
-func (g *gather) fill(q *queue, l layout) (total int) {
-	g.reset()
-	begin := 0 // start in small of the segment under construction
-	for i, p := range q.packets[q.first:] {
-		body := l.body(p)
-		tail := l.tail(p)
-		if cap(g.small)-len(g.small) < maxOverhead+copyBelow+len(tail) || len(g.segments) > maxSegments-4 {
-			break
-		}
-		at := len(g.small)
-		g.small = l.appendHead(g.small, p, len(body))
-		skip := 0
-		if i == 0 {
-			skip = q.offset
-		}
-		if n := min(skip, len(g.small)-at); n > 0 { // only the first: at is 0
-			g.small = g.small[:copy(g.small, g.small[n:])]
-			skip -= n
-		}
-		n := min(skip, len(body))
-		body, skip = body[n:], skip-n
-		tail = tail[min(skip, len(tail)):]
-		if len(body) < copyBelow {
-			g.small = append(g.small, body...)
-		} else {
-			if begin < len(g.small) {
-				g.segments = append(g.segments, g.small[begin:])
-				total += len(g.small) - begin
-				begin = len(g.small)
-			}
-			g.segments = append(g.segments, body)
-			total += len(body)
-		}
-		g.small = append(g.small, tail...)
-	}
-	if begin < len(g.small) {
-		g.segments = append(g.segments, g.small[begin:])
-		total += len(g.small) - begin
-	}
-	return total
-}
-
-// advance forgets n written bytes.
-func (q *queue) advance(n int, l layout) {
-	for n > 0 {
-		p := q.packets[q.first]
-		left := l.encodedSize(p) - q.offset
-		if n < left {
-			q.offset += n
-			return
-		}
-		n -= left
-		q.packets[q.first] = nil
-		q.first++
-		q.offset = 0
-	}
-}
 
 func (c *conn) Flush() error {
 	if c.flags.has(flagReleased) {
@@ -378,33 +191,6 @@ func (c *conn) pushClose(code uint16, reason string) {
 }
 
 func (c *conn) Close(code uint16, reason string) { c.pushClose(code, reason) }
-
-// closeBody is the payload of a close frame (RFC 6455 §5.5.1). Codes that must
-// not be sent (§7.4.1) leave it empty.
-func closeBody(code uint16, reason string) []byte {
-	if !validCloseCode(code) {
-		return nil
-	}
-	const room = ws.MaxControlFramePayloadSize - 2
-	b := slices.Grow([]byte{byte(code >> 8), byte(code)}, min(len(reason), room))
-	for _, r := range reason { // broken bytes range as U+FFFD
-		if len(b)+utf8.RuneLen(r) > ws.MaxControlFramePayloadSize {
-			break
-		}
-		b = utf8.AppendRune(b, r)
-	}
-	return b
-}
-
-// validCloseCode tells whether a code may stand in a close frame: those RFC 6455
-// §7.4 and its registry define, and the ranges left to libraries and private use.
-func validCloseCode(code uint16) bool {
-	switch {
-	case code >= 1000 && code <= 1003, code >= 1007 && code <= 1014, code >= 3000 && code <= 4999:
-		return true
-	}
-	return false
-}
 
 func (c *conn) Release() {
 	if c.flags.has(flagReleased) {

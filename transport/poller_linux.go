@@ -22,7 +22,7 @@ type Poller struct {
 	wires  table
 	closed atomic.Bool
 
-	// Owned by the goroutine in Wait.
+	// Owned by the goroutine in Wait and Dispatch.
 	events [256]unix.EpollEvent
 	n      int
 	poll   func(fd uintptr) bool // p.pollOnce, made once
@@ -50,8 +50,8 @@ func NewPoller() (*Poller, error) {
 	return p, nil
 }
 
-// Wait returns when descriptors are ready, or, if block is false, at once. It is
-// followed by Dispatch; one goroutine at a time may be in either. It returns
+// Wait returns when descriptors are ready, or, if block is false, at once. Dispatch
+// must follow, or what was found is lost; one goroutine at a time may be in either. It returns
 // ErrPollerClosed after Close, and no other error in ordinary operation.
 func (p *Poller) Wait(block bool) error {
 	poll := p.poll

@@ -1,0 +1,232 @@
+// Package troupe_test holds what is true of the whole: which package may import
+// which, and the promises of the README, end to end over real sockets.
+package troupe_test
+
+import (
+	"context"
+	"go/build"
+	"io/fs"
+	"log/slog"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-actors/troupe/actors"
+	"github.com/troupe-actors/troupe/transport"
+	"github.com/troupe-actors/troupe/transport/transporttest"
+)
+
+const module = "github.com/troupe-actors/troupe"
+
+// mayImport is the house: an arrow that is not here is a mistake, or this map
+// and ARCHITECTURE.md change together with it.
+var mayImport = map[string][]string{
+	"mailbox":                 nil,
+	"transport":               nil,
+	"supervisor":              nil,
+	"registry":                nil,
+	"transport/transporttest": {"transport"},
+	"actors":                  {"mailbox", "transport", "supervisor", "registry"},
+	"cmd/troupe":              {"actors", "mailbox", "registry", "supervisor", "transport"},
+}
+
+// outsideCore are the modules each core package may use besides the standard
+// library.
+var outsideCore = map[string][]string{
+	"mailbox":    {"github.com/asynkron/protoactor-go"},
+	"transport":  {"github.com/gobwas/ws", "golang.org/x/sys"},
+	"supervisor": {"github.com/asynkron/protoactor-go"},
+	"registry":   {"github.com/asynkron/protoactor-go"},
+	"actors":     {"github.com/asynkron/protoactor-go", "github.com/google/uuid"},
+}
+
+func TestImportsFollowTheMap(t *testing.T) {
+	found := 0
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		if name := d.Name(); name != "." && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "testdata") {
+			return fs.SkipDir
+		}
+		path = filepath.ToSlash(path)
+		pkg, err := build.Default.ImportDir(path, 0)
+		if err != nil {
+			return nil // no Go here
+		}
+		allowed, known := mayImport[path]
+		if !known {
+			if strings.HasPrefix(path, "examples/") {
+				allowed, known = []string{"actors", "mailbox", "registry", "supervisor", "transport"}, true
+			} else if path == "." {
+				return nil
+			}
+		}
+		if !known {
+			t.Errorf("package %s is not in the map", path)
+			return nil
+		}
+		found++
+		for _, imported := range pkg.Imports {
+			inside, ours := strings.CutPrefix(imported, module+"/")
+			switch {
+			case ours && !slices.Contains(allowed, inside):
+				t.Errorf("%s imports %s", path, inside)
+			case !ours && outsideCore[path] != nil && strings.Contains(strings.Split(imported, "/")[0], "."):
+				if !slices.ContainsFunc(outsideCore[path], func(m string) bool {
+					return imported == m || strings.HasPrefix(imported, m+"/")
+				}) {
+					t.Errorf("%s imports %s", path, imported)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || found < len(mayImport) {
+		t.Fatalf("looked at %d packages of at least %d: %v", found, len(mayImport), err)
+	}
+}
+
+// stage is a runtime with one endpoint behind a real HTTP server.
+type stage struct {
+	*testing.T
+	rt   *actors.Runtime
+	ep   *actors.Endpoint
+	url  string
+	srv  *httptest.Server
+	once sync.Once
+
+	mu      sync.Mutex
+	closed  []actors.Closed // as the handlers heard them
+	letters []*actor.DeadLetterEvent
+}
+
+var drivers = []transport.Driver{actors.DriverPoller, actors.DriverGoroutine}
+
+// onDrivers runs a test on each driver of this system.
+func onDrivers(t *testing.T, test func(t *testing.T, d transport.Driver)) {
+	for _, d := range drivers {
+		t.Run(d.String(), func(t *testing.T) {
+			if _, err := transport.NewPoller(); err != nil && d == actors.DriverPoller {
+				t.Skip(err) // no such driver here; the goroutine driver proves the promise
+			}
+			t.Parallel()
+			test(t, d)
+		})
+	}
+}
+
+// play opens a stage. The behavior may be a Callbacks, whose Close is recorded.
+func play(t *testing.T, d transport.Driver, opts actors.Options, b actors.Behavior) *stage {
+	t.Helper()
+	s := &stage{T: t}
+	if cb, ok := b.(actors.Callbacks); ok {
+		then := cb.Close
+		cb.Close = func(c *actors.Channel, e actors.Closed) {
+			s.mu.Lock()
+			s.closed = append(s.closed, e)
+			s.mu.Unlock()
+			if then != nil {
+				then(c, e)
+			}
+		}
+		b = cb
+	}
+	rt, err := actors.Start(actors.Config{Driver: d, Options: opts, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.rt, s.ep = rt, rt.Handler(b)
+	rt.System().EventStream.Subscribe(func(e any) {
+		if letter, ok := e.(*actor.DeadLetterEvent); ok {
+			s.mu.Lock()
+			s.letters = append(s.letters, letter)
+			s.mu.Unlock()
+		}
+	})
+	s.srv = httptest.NewServer(s.ep)
+	s.url = "ws" + strings.TrimPrefix(s.srv.URL, "http")
+	t.Cleanup(s.end)
+	return s
+}
+
+// end stops the runtime and checks what must hold at every end.
+func (s *stage) end() {
+	s.once.Do(func() {
+		s.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := s.rt.Stop(ctx); err != nil {
+			s.Error(err)
+		}
+		s.srv.Close()
+		if st := s.rt.Stats(); st.Opened != st.Closed || st.BytesWaiting != 0 {
+			s.Errorf("opened %d, closed %d, %d bytes left over", st.Opened, st.Closed, st.BytesWaiting)
+		}
+	})
+}
+
+func (s *stage) dial(opts ...transporttest.Option) *transporttest.Peer {
+	s.Helper()
+	p, _, err := transporttest.DialPeer(s.Context(), s.url, opts...)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { _ = p.Disconnect() })
+	return p
+}
+
+func (s *stage) read(p *transporttest.Peer) string {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
+	defer cancel()
+	_, b, err := p.ReadMessage(ctx)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return string(b)
+}
+
+// closes reads until the server's close frame, answers it, and returns its code.
+func (s *stage) closes(p *transporttest.Peer) uint16 {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		_, _, err := p.ReadMessage(ctx)
+		if err == nil {
+			continue
+		}
+		end, ok := err.(*transporttest.CloseError)
+		if !ok {
+			s.Fatalf("no close frame: %v", err)
+		}
+		_ = p.Close(end.Code, "") // the server may be gone already
+		return end.Code
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// get takes what a callback sent, or fails the test.
+func get[T any](t testing.TB, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing came")
+		panic("unreachable")
+	}
+}
