@@ -2,7 +2,6 @@ package actors
 
 import (
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +19,6 @@ import (
 type Channel struct {
 	// Immutable after the actor was spawned.
 	ep      *Endpoint
-	id      string
 	uid     string
 	pid     *actor.PID
 	framing transport.Framing
@@ -30,17 +28,12 @@ type Channel struct {
 	timer  supervisor.Timer
 
 	// Shared.
-	end     atomic.Pointer[ending]        // why it closes; the first to set it wins
-	coming  atomic.Pointer[arrival]       // from the HTTP handler to the actor
-	request atomic.Pointer[http.Request]  // until Open has returned
-	head    atomic.Pointer[requestRecord] // from then on
-	done    atomic.Pointer[chan struct{}] // made by the first Done
-	gone    atomic.Bool
-	mu      sync.Mutex   // guards what follows
-	values  map[any]any  // of Set
-	due     []func()     // of timers that fired
-	family  []*actor.PID // children of the handler, if props make it
-	_       [0]func()    // not comparable
+	end     atomic.Pointer[ending]  // why it closes; the first to set it wins
+	coming  atomic.Pointer[arrival] // from the HTTP handler to the actor
+	request atomic.Pointer[requestRecord]
+	mu      sync.Mutex // guards what follows
+	gone    bool       // the actor has ended
+	aside   *aside     // nil while there is nothing in it
 
 	// Owned by the actor: touched only while its mailbox is being drained.
 	link      transport.Link
@@ -55,10 +48,8 @@ type Channel struct {
 	ended     bool              // the link's input has ended
 	closing   bool              // the close frame is queued
 	flight    *flight           // taken from the outbox, not written
-	finished  []completion      // outcomes to be told
+	passing   *passing          // nil while there is nothing in it
 	window    supervisor.Window // recent failures
-	failure   any               // what the last of them was
-	pong      *transport.Packet // the answer to the latest ping
 	openedAt  int64             // nanoseconds of Runtime.now, as those that follow
 	lastIn    int64             // a sign of life
 	lastData  int64             // a message, either way
@@ -69,6 +60,36 @@ type Channel struct {
 	stallMark uint64            // link.Taken then
 	sent      uint64            // messages written
 	received  uint64            // messages delivered
+}
+
+// aside is what most channels never have. Guarded by the channel's mutex.
+type aside struct {
+	values map[any]any   // of Set
+	due    []func()      // of timers that fired
+	family []*actor.PID  // children of the handler, if props make it
+	done   chan struct{} // made by the first Done
+}
+
+// asideLocked gives it a place.
+func (c *Channel) asideLocked() *aside {
+	if c.aside == nil {
+		c.aside = new(aside)
+	}
+	return c.aside
+}
+
+// passing is what a channel has for moments only. Owned by the actor.
+type passing struct {
+	finished []completion      // outcomes to be told
+	failure  any               // what the handler failed of last
+	pong     *transport.Packet // the answer to the latest ping
+}
+
+func (c *Channel) passingly() *passing {
+	if c.passing == nil {
+		c.passing = new(passing)
+	}
+	return c.passing
 }
 
 // arrival is a link with the word that it may be used.
@@ -115,7 +136,7 @@ type ending struct {
 }
 
 // ID is the channel's name, unique for all time. It is the Id of its PID.
-func (c *Channel) ID() string { return c.id }
+func (c *Channel) ID() string { return c.pid.Id }
 
 // PID addresses the channel's actor: Send, Request, Watch, Stop and Poison work
 // with it as with any other.
@@ -139,26 +160,16 @@ func (c *Channel) Open() bool { return c.end.Load() == nil }
 
 // Done is closed when the channel's Close callback has returned.
 func (c *Channel) Done() <-chan struct{} {
-	if p := c.done.Load(); p != nil {
-		return *p
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := c.asideLocked()
+	if a.done == nil {
+		a.done = make(chan struct{})
+		if c.gone {
+			close(a.done)
+		}
 	}
-	ch := make(chan struct{})
-	if !c.done.CompareAndSwap(nil, &ch) {
-		return *c.done.Load()
-	}
-	if c.gone.Load() {
-		c.tellDone()
-	}
-	return ch
-}
-
-var isDone = func() *chan struct{} { ch := make(chan struct{}); close(ch); return &ch }()
-
-// tellDone closes what Done gave out, once.
-func (c *Channel) tellDone() {
-	if p := c.done.Swap(isDone); p != nil && p != isDone {
-		close(*p)
-	}
+	return a.done
 }
 
 // Waiting is how many messages and bytes have been sent and not been taken by
@@ -171,20 +182,26 @@ func (c *Channel) Set(key, value any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if value == nil {
-		delete(c.values, key)
+		if c.aside != nil {
+			delete(c.aside.values, key)
+		}
 		return
 	}
-	if c.values == nil {
-		c.values = make(map[any]any)
+	a := c.asideLocked()
+	if a.values == nil {
+		a.values = make(map[any]any)
 	}
-	c.values[key] = value
+	a.values[key] = value
 }
 
 // Value is what Set kept under key, or nil.
 func (c *Channel) Value(key any) any {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.values[key]
+	if c.aside == nil {
+		return nil
+	}
+	return c.aside.values[key]
 }
 
 // Close ends the channel: what was sent before is flushed, a WebSocket's peer
@@ -259,7 +276,8 @@ func (t *Timer) Stop() bool {
 func (t *Timer) Expired(*supervisor.Timer) {
 	c := t.c
 	c.mu.Lock()
-	c.due = append(c.due, func() {
+	a := c.asideLocked()
+	a.due = append(a.due, func() {
 		if t.state.CompareAndSwap(timerSet, timerDone) {
 			t.f()
 		}

@@ -300,12 +300,12 @@ func (ep *Endpoint) newChannel(r *http.Request, uid string, framing transport.Fr
 	if err := ep.rt.enter(); err != nil {
 		return nil, err
 	}
-	c := &Channel{ep: ep, uid: uid, id: ep.rt.nextName(), framing: framing}
+	c := &Channel{ep: ep, uid: uid, framing: framing}
 	if r != nil {
 		c.setRequest(r)
 	}
 	c.box.Init(&ep.box, (*owner)(c))
-	if err := ep.spawn(c, ep.props, c.id); err != nil {
+	if err := ep.spawn(c, ep.props, ep.rt.nextName()); err != nil {
 		ep.rt.leave()
 		return nil, err
 	}

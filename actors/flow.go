@@ -64,7 +64,7 @@ func (c *Channel) incoming(in transport.Incoming) {
 		c.lastData = c.lastIn
 		// RFC 6455 §5.5.3: of several pings only the latest needs an answer, so
 		// that a flood of them does not fill our queue.
-		c.pong, _ = transport.NewPong(in.Data)
+		c.passingly().pong, _ = transport.NewPong(in.Data)
 	case transport.KindClose:
 		c.finishWith(ending{cause: supervisor.CausePeerClosed, code: in.Code, reason: in.Reason})
 	case transport.KindEnd:
@@ -141,9 +141,11 @@ func (c *Channel) flush() {
 
 // load moves messages from the outbox to the link.
 func (c *Channel) load() {
-	if c.pong != nil {
-		_ = c.link.Queue(c.pong) // a link that is closing needs no pong
-		c.pong = nil
+	if p := c.passing; p != nil && p.pong != nil {
+		_ = c.link.Queue(p.pong) // a link that is closing needs no pong
+		if p.pong = nil; p.finished == nil {
+			c.passing = nil
+		}
 	}
 	if c.closing {
 		return

@@ -16,7 +16,10 @@ func (c *Channel) arrive(link transport.Link) {
 	c.box.Raise(sigArrived)
 	// The actor may have been stopped before it had a link: then nobody hears
 	// the signal, and whichever of Gone and this comes second releases it.
-	if c.gone.Load() {
+	c.mu.Lock()
+	gone := c.gone
+	c.mu.Unlock()
+	if gone {
 		if a := c.coming.Swap(nil); a != nil {
 			a.link.Release()
 		}
@@ -49,7 +52,7 @@ func (c *Channel) open() {
 	if !c.began {
 		c.began = true
 		rt.event(supervisor.Opened{
-			ID: c.id, UID: c.uid, Remote: c.remote(),
+			ID: c.pid.Id, UID: c.uid, Remote: c.remote(),
 			Framing: c.link.Framing().String(), Driver: c.link.Driver().String(),
 		})
 	}
@@ -84,7 +87,11 @@ func (c *Channel) restarted() {
 		c.open()
 	default:
 		c.where = inRestarted
-		c.box.Invoke(&Restarted{Channel: c, Reason: c.failure})
+		m := &Restarted{Channel: c}
+		if c.passing != nil {
+			m.Reason = c.passing.failure
+		}
+		c.box.Invoke(m)
 		c.where = inNothing
 	}
 }
@@ -107,21 +114,26 @@ func (c *Channel) runDue() {
 }
 
 func (c *Channel) nextDue() (func(), where) {
-	if len(c.finished) > 0 {
-		done := c.finished[0]
-		if c.finished = c.finished[1:]; len(c.finished) == 0 {
-			c.finished = nil
+	if p := c.passing; p != nil && len(p.finished) > 0 {
+		done := p.finished[0]
+		if p.finished = p.finished[1:]; len(p.finished) == 0 {
+			c.passing = nil
+			if p.pong != nil {
+				c.passing = &passing{pong: p.pong}
+			}
 		}
 		return func() { done.f(done.out, done.err) }, inCompletion
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.due) == 0 {
-		c.due = nil
+	a := c.aside
+	if a == nil || len(a.due) == 0 {
 		return nil, inNothing
 	}
-	f := c.due[0]
-	c.due = c.due[1:]
+	f := a.due[0]
+	if a.due = a.due[1:]; len(a.due) == 0 {
+		a.due = nil
+	}
 	return f, inTimer
 }
 
@@ -135,7 +147,8 @@ type completion struct {
 // completed notes an outcome. It is told as soon as the drain comes to it.
 func (c *Channel) completed(f func(Outcome, error), out Outcome, err error) {
 	if f != nil {
-		c.finished = append(c.finished, completion{f, out, err})
+		p := c.passingly()
+		p.finished = append(p.finished, completion{f, out, err})
 		c.box.Raise(sigDue)
 	}
 }
@@ -269,7 +282,6 @@ func (c *Channel) release() {
 	}
 	rt.reg.Remove(&c.member)
 	c.dropFlight()
-	c.pong = nil
 }
 
 // finish ends the channel: the link is released, every send has its outcome,
@@ -294,10 +306,12 @@ func (c *Channel) finish() {
 
 // lastCalls tells outstanding outcomes, and the end.
 func (c *Channel) lastCalls() {
-	for _, done := range c.finished {
-		c.guarded(inCompletion, func() { done.f(done.out, done.err) })
+	if p := c.passing; p != nil {
+		c.passing = nil
+		for _, done := range p.finished {
+			c.guarded(inCompletion, func() { done.f(done.out, done.err) })
+		}
 	}
-	c.finished = nil
 	e := *c.end.Load()
 	m := &Closed{Channel: c, Cause: e.cause, Code: e.code, Reason: e.reason, Err: e.err}
 	if !c.IsWebSocket() {
@@ -306,7 +320,7 @@ func (c *Channel) lastCalls() {
 	rt := c.ep.rt
 	// Reported first: a callback that never returns has been delivered too.
 	rt.event(supervisor.Closed{
-		ID: c.id, UID: c.uid, Cause: m.Cause, Code: m.Code, Reason: m.Reason, Err: m.Err,
+		ID: c.pid.Id, UID: c.uid, Cause: m.Cause, Code: m.Code, Reason: m.Reason, Err: m.Err,
 		Open: time.Duration(rt.now() - c.openedAt), Sent: c.sent, Received: c.received,
 	})
 	c.where = inClose
@@ -327,7 +341,7 @@ func (c *Channel) guarded(at where, f func()) {
 
 func (c *Channel) reportLast(at where, f *mailbox.Failure) {
 	c.ep.rt.event(supervisor.HandlerFailed{
-		ID: c.id, UID: c.uid, Where: at.String(), Message: f.Message, Reason: f.Reason, Stack: f.Stack,
+		ID: c.pid.Id, UID: c.uid, Where: at.String(), Message: f.Message, Reason: f.Reason, Stack: f.Stack,
 		Directive: c.directive,
 	})
 }

@@ -173,7 +173,7 @@ func (o *owner) Failed(f mailbox.Failure) {
 	at := c.where
 	c.where = inNothing
 	c.directive = actor.RestartDirective
-	c.failure = f.Reason
+	c.passingly().failure = f.Reason
 	switch {
 	case c.phase == closed:
 		c.directive = actor.StopDirective
@@ -183,7 +183,7 @@ func (o *owner) Failed(f mailbox.Failure) {
 		c.finishWith(ending{cause: supervisor.CauseHandlerFailed})
 	}
 	c.ep.rt.event(supervisor.HandlerFailed{
-		ID: c.id, UID: c.uid, Where: at.String(), Message: f.Message, Reason: f.Reason, Stack: f.Stack, Directive: c.directive,
+		ID: c.pid.Id, UID: c.uid, Where: at.String(), Message: f.Message, Reason: f.Reason, Stack: f.Stack, Directive: c.directive,
 	})
 	c.parkPoison(f.Message)
 	c.resume()
@@ -206,13 +206,13 @@ func (o *owner) Fenced(f mailbox.Failure) {
 	at := c.where
 	c.where = inNothing
 	c.directive = actor.RestartDirective
-	c.failure = nil
+	c.passingly().failure = nil
 	over := !c.window.Fail(c.ep.rt.at(c.ep.rt.now()), c.ep.opts.Intensity)
 	if over || c.ep.opts.CloseStuck || c.phase == closed {
 		c.directive = actor.StopDirective
 	}
 	c.ep.rt.event(supervisor.HandlerStuck{
-		ID: c.id, UID: c.uid, Where: at.String(), For: f.For, Stack: f.Stack, Directive: c.directive,
+		ID: c.pid.Id, UID: c.uid, Where: at.String(), For: f.For, Stack: f.Stack, Directive: c.directive,
 	})
 	if c.phase == closed {
 		c.box.Abandon()
@@ -235,12 +235,14 @@ func (o *owner) Gone() {
 	for _, child := range c.orphans() {
 		c.ep.rt.system.Root.Stop(child)
 	}
-	c.gone.Store(true)
+	c.mu.Lock()
+	c.gone = true
+	if c.aside != nil && c.aside.done != nil {
+		close(c.aside.done)
+	}
+	c.mu.Unlock()
 	if a := c.coming.Swap(nil); a != nil {
 		a.link.Release()
-	}
-	if c.done.Load() != nil {
-		c.tellDone()
 	}
 	c.ep.rt.forget(c)
 }

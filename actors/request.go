@@ -2,10 +2,10 @@ package actors
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"net/http"
+	"reflect"
 	"strings"
 )
 
@@ -13,58 +13,90 @@ import (
 // its head, which are a fraction of what an http.Request takes, and what the
 // head does not say.
 type requestRecord struct {
-	head   []byte
-	remote string
-	paths  []string // names and values of path parameters, in turn
-	tls    *tls.ConnectionState
-	ctx    context.Context // the values that middleware put there
+	text  string // the head, and behind its empty line the peer's address
+	extra *requestExtra
+	whole *http.Request // until Open has returned; then the text has to do
+}
+
+// requestExtra is what most requests have nothing of.
+type requestExtra struct {
+	paths []string // names and values of path parameters, in turn
+	tls   *tls.ConnectionState
+	ctx   context.Context // of the application; nil if only net/http's own
 }
 
 // Request is the request that made the channel, with its header, its path
-// values, and the values of its context; it has no body, and its context does
-// not end. Each call after Open may return another copy.
+// values, and the values that the application put into its context; it has no
+// body, and its context does not end. Each call after Open may return another copy.
 func (c *Channel) Request() *http.Request {
-	if r := c.request.Load(); r != nil {
-		return r
-	}
-	if rec := c.head.Load(); rec != nil {
+	switch rec := c.request.Load(); {
+	case rec == nil:
+		return nil
+	case rec.whole != nil:
+		return rec.whole
+	default:
 		return rec.restore()
 	}
-	return nil
 }
 
 func (c *Channel) remote() string {
-	if r := c.request.Load(); r != nil {
-		return r.RemoteAddr
+	switch rec := c.request.Load(); {
+	case rec == nil:
+		return ""
+	case rec.whole != nil:
+		return rec.whole.RemoteAddr
+	default:
+		_, remote, _ := strings.Cut(rec.text, endOfHead)
+		return remote
 	}
-	if rec := c.head.Load(); rec != nil {
-		return rec.remote
-	}
-	return ""
 }
 
 // setRequest keeps r for as long as Open runs.
 func (c *Channel) setRequest(r *http.Request) {
-	kept := r.WithContext(context.WithoutCancel(r.Context()))
+	ctx := context.Background()
+	if !serversOwn(r.Context()) {
+		ctx = context.WithoutCancel(r.Context())
+	}
+	kept := r.WithContext(ctx)
 	kept.Body = http.NoBody
 	kept.ContentLength = 0
-	c.request.Store(kept)
+	c.request.Store(&requestRecord{whole: kept})
 }
+
+// serversOwn reports whether nobody but net/http has put anything into a
+// request's context: then keeping it would only keep the connection's past.
+func serversOwn(ctx context.Context) bool {
+	srv, ok := ctx.Value(http.ServerContextKey).(*http.Server)
+	return ok && srv.BaseContext == nil && srv.ConnContext == nil && reflect.TypeOf(ctx) == plainContext
+}
+
+// plainContext is the type of the context net/http gives a request; one that
+// middleware has added a value to has another.
+var plainContext = func() reflect.Type {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return reflect.TypeOf(ctx)
+}()
 
 // packRequest exchanges the request for its record.
 func (c *Channel) packRequest() {
-	if r := c.request.Load(); r != nil {
-		c.head.Store(record(r))
-		c.request.Store(nil)
+	if rec := c.request.Load(); rec != nil && rec.whole != nil {
+		c.request.Store(record(rec.whole))
 	}
 }
 
+const endOfHead = "\r\n\r\n"
+
 func record(r *http.Request) *requestRecord {
-	var b bytes.Buffer
+	var b strings.Builder
 	b.WriteString(r.Method + " " + r.URL.RequestURI() + " HTTP/1.1\r\nHost: " + r.Host + "\r\n")
-	_ = r.Header.Write(&b) // a Buffer does not fail
-	b.WriteString("\r\n")
-	rec := &requestRecord{head: bytes.Clone(b.Bytes()), remote: r.RemoteAddr, tls: r.TLS, ctx: r.Context()}
+	_ = r.Header.Write(&b) // a Builder does not fail
+	b.WriteString("\r\n" + r.RemoteAddr)
+	rec := &requestRecord{text: strings.Clone(b.String())}
+	extra := requestExtra{tls: r.TLS}
+	if r.Context() != context.Background() {
+		extra.ctx = r.Context()
+	}
 	for pattern := r.Pattern; ; {
 		_, rest, ok := strings.Cut(pattern, "{")
 		if !ok {
@@ -72,24 +104,32 @@ func record(r *http.Request) *requestRecord {
 		}
 		name, after, _ := strings.Cut(rest, "}")
 		if name = strings.TrimSuffix(name, "..."); name != "$" && name != "" {
-			rec.paths = append(rec.paths, name, r.PathValue(name))
+			extra.paths = append(extra.paths, name, r.PathValue(name))
 		}
 		pattern = after
+	}
+	if extra.tls != nil || extra.ctx != nil || extra.paths != nil {
+		rec.extra = &extra
 	}
 	return rec
 }
 
 func (rec *requestRecord) restore() *http.Request {
-	r, err := http.ReadRequest(bufio.NewReaderSize(bytes.NewReader(rec.head), len(rec.head)+16))
+	_, remote, _ := strings.Cut(rec.text, endOfHead)
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(rec.text[:len(rec.text)-len(remote)])))
 	if err != nil {
 		// The head was written from a request that had been parsed.
 		r = &http.Request{Header: http.Header{}}
 	}
-	r = r.WithContext(rec.ctx)
-	r.Body = http.NoBody
-	r.RemoteAddr, r.TLS = rec.remote, rec.tls
-	for i := 0; i < len(rec.paths); i += 2 {
-		r.SetPathValue(rec.paths[i], rec.paths[i+1])
+	r.Body, r.RemoteAddr = http.NoBody, remote
+	if x := rec.extra; x != nil {
+		if x.ctx != nil {
+			r = r.WithContext(x.ctx)
+		}
+		r.TLS = x.tls
+		for i := 0; i < len(x.paths); i += 2 {
+			r.SetPathValue(x.paths[i], x.paths[i+1])
+		}
 	}
 	return r
 }

@@ -44,6 +44,7 @@ type Runtime struct {
 	standard  mailbox.Config // of the runtime's own actors
 	stats     stats
 	names     atomic.Uint64
+	homes     map[any]struct{} // where names may fall; immutable
 
 	mu       sync.Mutex // guards what follows
 	state    State
@@ -116,6 +117,7 @@ func Start(cfg Config) (*Runtime, error) {
 			return slog.New(quiet{cfg.Logger.Handler()})
 		}))
 	}
+	rt.findHomes()
 	if rt.reg, err = registry.New(registry.Config{
 		System: rt.system,
 		Props:  []actor.PropsOption{actor.WithMailbox(mailbox.Producer(&rt.standard))},

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -23,8 +24,29 @@ func (p *process) SendSystemMessage(_ *actor.PID, message any) {
 func (p *process) Stop(*actor.PID) { (*Channel)(p).box.PostSystemMessage(&actor.Stop{}) }
 
 // nextName is unique in this runtime and, by its epoch, among all others.
+//
+// Protoactor spreads its registry over 32,768 maps. With some ten thousand
+// channels most of the maps they are in would hold one entry, and such a map
+// takes 340 bytes. So names are tried until one falls into a share of the maps
+// that is small enough to be filled and large enough to spread the locks.
 func (rt *Runtime) nextName() string {
-	return rt.epoch + "-" + strconv.FormatUint(rt.names.Add(1), 36)
+	for {
+		name := rt.epoch + "-" + strconv.FormatUint(rt.names.Add(1), 36)
+		if _, ok := rt.homes[&rt.system.ProcessRegistry.LocalPIDs.GetBucket(name)[0]]; ok {
+			return name
+		}
+	}
+}
+
+// sharedBuckets is how many of protoactor's 1,024 buckets channels live in.
+const sharedBuckets = 64
+
+// findHomes notes the buckets that names of channels may fall into.
+func (rt *Runtime) findHomes() {
+	rt.homes = make(map[any]struct{}, sharedBuckets)
+	for _, b := range rt.system.ProcessRegistry.LocalPIDs.LocalPIDs[:sharedBuckets] {
+		rt.homes[&b[0]] = struct{}{}
+	}
 }
 
 // adopt runs when the pending channel's actor context exists and nothing was
@@ -34,13 +56,13 @@ func (rt *Runtime) nextName() string {
 func (ep *Endpoint) adopt(ctx actor.Context) {
 	c, pids := ep.pending, ep.rt.system.ProcessRegistry.LocalPIDs
 	self := ctx.Self()
-	if self.Id != c.id {
+	if c.pid != nil {
 		pids.GetBucket(self.Id).Remove(self.Id)
-		self.Id = c.id
+		self.Id = c.pid.Id
 		return
 	}
 	c.pid = self
-	pids.GetBucket(c.id).Set(c.id, (*process)(c))
+	pids.GetBucket(self.Id).Set(self.Id, (*process)(c))
 }
 
 // respawn gives the channel a fresh actor context while the old one is in the
@@ -50,14 +72,14 @@ func (c *Channel) respawn() {
 	for _, child := range c.orphans() {
 		c.ep.rt.system.Root.Stop(child)
 	}
-	err := c.ep.spawn(c, c.ep.props, c.id+"/"+c.ep.rt.nextName())
+	err := c.ep.spawn(c, c.ep.props, c.pid.Id+"/"+c.ep.rt.nextName())
 	if err == nil {
 		return
 	}
-	c.ep.rt.log.Error("replacing a stuck handler", "id", c.id, "err", err)
+	c.ep.rt.log.Error("replacing a stuck handler", "id", c.pid.Id, "err", err)
 	c.finishWith(ending{cause: supervisor.CauseHandlerStuck, err: err})
-	if err := c.ep.spawn(c, c.ep.mute, c.id+"/"+c.ep.rt.nextName()); err != nil {
-		c.ep.rt.log.Error("replacing a stuck handler by none", "id", c.id, "err", err)
+	if err := c.ep.spawn(c, c.ep.mute, c.pid.Id+"/"+c.ep.rt.nextName()); err != nil {
+		c.ep.rt.log.Error("replacing a stuck handler by none", "id", c.pid.Id, "err", err)
 	}
 }
 
@@ -68,7 +90,14 @@ func (rt *Runtime) rememberChildren(next actor.SpawnFunc) actor.SpawnFunc {
 		pid, err := next(system, id, props, parent)
 		if c := lookup(system, parent.Self().Id); err == nil && c != nil {
 			c.mu.Lock()
-			c.family = append(c.family, pid)
+			a := c.asideLocked()
+			if len(a.family) == cap(a.family) { // before it grows: those that have ended
+				a.family = slices.DeleteFunc(a.family, func(child *actor.PID) bool {
+					_, alive := system.ProcessRegistry.GetLocal(child.Id)
+					return !alive
+				})
+			}
+			a.family = append(a.family, pid)
 			c.mu.Unlock()
 		}
 		return pid, err
@@ -79,19 +108,10 @@ func (rt *Runtime) rememberChildren(next actor.SpawnFunc) actor.SpawnFunc {
 func (c *Channel) orphans() []*actor.PID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	family := c.family
-	c.family = nil
-	return family
-}
-
-// forget drops a child that has ended.
-func (c *Channel) forget(pid *actor.PID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i, child := range c.family {
-		if child.Equal(pid) {
-			c.family = append(c.family[:i], c.family[i+1:]...)
-			return
-		}
+	if c.aside == nil {
+		return nil
 	}
+	family := c.aside.family
+	c.aside.family = nil
+	return family
 }

@@ -97,7 +97,7 @@ func (m *Mailbox) handle(left *int) {
 			m.signals = 0
 			m.mu.Unlock()
 			m.owner.Signalled(s)
-		case len(m.lost) > 0:
+		case m.lostItems() > 0:
 			m.mu.Unlock()
 			m.settleLost()
 		case m.in.n > 0 && !m.barred:
@@ -306,8 +306,12 @@ func (m *Mailbox) gone() {
 	m.closed, m.sealed = true, true
 	m.signals = 0
 	m.wakeWaiters()
-	sys, watchers := m.sys, m.watchers
-	m.sys, m.watchers = nil, nil
+	sys := m.sys
+	m.sys = nil
+	var watchers []*actor.PID
+	if m.rare != nil {
+		watchers = m.rare.watchers
+	}
 	var letters []any
 	for m.in.n > 0 {
 		it := m.in.pop()
@@ -319,7 +323,7 @@ func (m *Mailbox) gone() {
 		m.giveBack(it.Size)
 		m.lose(it, Closed)
 	}
-	m.lost = nil
+	m.rare = nil
 	m.mu.Unlock()
 	for _, message := range letters {
 		m.deadLetter(message)

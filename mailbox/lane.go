@@ -24,8 +24,8 @@ var rings = sync.Pool{New: func() any { r := make([]Item, firstRing); return &r 
 // limit: its mailbox counts. Guarded by the mailbox's mutex.
 type lane struct {
 	ring   *[]Item
-	head   int
-	n      int
+	head   int32
+	n      int32
 	first  uint64         // sequence number of the item at head
 	latest map[any]uint64 // key → sequence number of the item that waits under it
 }
@@ -34,11 +34,11 @@ func (l *lane) push(it Item) {
 	if l.ring == nil {
 		l.ring = rings.Get().(*[]Item)
 	}
-	if l.n == len(*l.ring) {
+	if int(l.n) == len(*l.ring) {
 		l.grow()
 	}
 	r := *l.ring
-	r[(l.head+l.n)&(len(r)-1)] = it
+	r[int(l.head+l.n)&(len(r)-1)] = it
 	if it.key != nil {
 		if l.latest == nil {
 			l.latest = make(map[any]uint64)
@@ -68,7 +68,7 @@ func (l *lane) pop() Item {
 			l.latest = nil
 		}
 	}
-	l.head = (l.head + 1) & (len(r) - 1)
+	l.head = (l.head + 1) & int32(len(r)-1)
 	l.first++
 	if l.n--; l.n == 0 {
 		l.release()
@@ -84,7 +84,7 @@ func (l *lane) waiting(key any) *Item {
 		return nil
 	}
 	r := *l.ring
-	return &r[(l.head+int(seq-l.first))&(len(r)-1)]
+	return &r[(int(l.head)+int(seq-l.first))&(len(r)-1)]
 }
 
 func (l *lane) release() {

@@ -159,26 +159,46 @@ type Mailbox struct {
 
 	gate gate
 
-	mu       sync.Mutex // guards what follows
-	state    runState
-	started  bool
-	paused   bool // suspended by a failure until the supervisor resumes it
-	stopped  bool // a Stop was posted: a Restart no longer counts
-	sealed   bool // takes no more for the peer
-	closed   bool // the actor is gone
-	held     bool // the link has no room: an outbox alone is no reason to run
-	barred   bool // the owner is not ready for the inbox yet
-	signals  Signals
-	sys      []any
-	in, out  lane
-	unpaid   int // taken from the outbox, not settled
-	bytes    int // of both lanes and of what is unpaid
-	lost     []lostItem
-	fenced   *Failure
+	mu      sync.Mutex // guards what follows
+	state   runState
+	started bool
+	paused  bool // suspended by a failure until the supervisor resumes it
+	stopped bool // a Stop was posted: a Restart no longer counts
+	sealed  bool // takes no more for the peer
+	closed  bool // the actor is gone
+	held    bool // the link has no room: an outbox alone is no reason to run
+	barred  bool // the owner is not ready for the inbox yet
+	signals Signals
+	sys     []any
+	in, out lane
+	unpaid  int // taken from the outbox, not settled
+	bytes   int // of both lanes and of what is unpaid
+	fenced  *Failure
+	worker  *worker  // that drains now
+	next    *Mailbox // in the dispatcher's queue
+	rare    *rare    // nil while there is nothing in it
+}
+
+// rare is what most mailboxes never have.
+type rare struct {
+	lost     []lostItem    // outcomes that wait to be told
 	room     chan struct{} // closed when there may be room; nil while nobody waits
-	worker   *worker       // that drains now
-	next     *Mailbox      // in the dispatcher's queue
 	watchers []*actor.PID
+}
+
+// rarely gives the rare state a place.
+func (m *Mailbox) rarely() *rare {
+	if m.rare == nil {
+		m.rare = new(rare)
+	}
+	return m.rare
+}
+
+func (m *Mailbox) lostItems() int {
+	if m.rare == nil {
+		return 0
+	}
+	return len(m.rare.lost)
 }
 
 type lostItem struct {
@@ -223,7 +243,7 @@ func (m *Mailbox) Start() {
 func (m *Mailbox) UserMessageCount() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.in.n
+	return int(m.in.n)
 }
 
 // Waiting is how many messages and bytes are accounted for the peer: waiting
@@ -231,7 +251,7 @@ func (m *Mailbox) UserMessageCount() int {
 func (m *Mailbox) Waiting() (messages, bytes int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.out.n + m.unpaid, m.bytes
+	return int(m.out.n) + m.unpaid, m.bytes
 }
 
 // runnable reports whether draining would find something to do.
@@ -245,7 +265,7 @@ func (m *Mailbox) runnable() bool {
 	if m.paused || m.closed {
 		return false
 	}
-	return m.signals != 0 || m.in.n > 0 && !m.barred || len(m.lost) > 0 || m.out.n > 0 && !m.held
+	return m.signals != 0 || m.in.n > 0 && !m.barred || m.lostItems() > 0 || m.out.n > 0 && !m.held
 }
 
 // scheduleAndUnlock hands an idle mailbox with work to the dispatcher.
@@ -263,7 +283,7 @@ func (m *Mailbox) scheduleAndUnlock() {
 func (m *Mailbox) Outbox() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.out.n
+	return int(m.out.n)
 }
 
 // Raise sets signals for the owner. From any goroutine; never blocks.

@@ -62,7 +62,7 @@ func (m *Mailbox) PostUserMessage(message any) {
 		}
 	}
 	m.mu.Lock()
-	if m.closed || m.in.n >= m.cfg.messages() || !m.reserve(it.Size) {
+	if m.closed || int(m.in.n) >= m.cfg.messages() || !m.reserve(it.Size) {
 		m.mu.Unlock()
 		m.deadLetter(message)
 		return
@@ -120,7 +120,7 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 
 // fit reserves room for one more item of the outbox.
 func (m *Mailbox) fit(size int) error {
-	if m.out.n+m.unpaid >= m.cfg.messages() || m.bytes+size > m.cfg.bytes() {
+	if int(m.out.n)+m.unpaid >= m.cfg.messages() || m.bytes+size > m.cfg.bytes() {
 		return ErrFull
 	}
 	if !m.cfg.Budget.Take(size) {
@@ -164,7 +164,7 @@ func (m *Mailbox) countLost(o Outcome, size int) {
 // somebody asked to hear of wait for the owner, no more of them than the
 // outbox may hold.
 func (m *Mailbox) dropOldest() bool {
-	if m.out.n == 0 || len(m.lost) >= m.cfg.messages() {
+	if m.out.n == 0 || m.lostItems() >= m.cfg.messages() {
 		return false
 	}
 	it := m.out.pop()
@@ -176,7 +176,7 @@ func (m *Mailbox) dropOldest() bool {
 func (m *Mailbox) replaceAndUnlock(old *Item, it Item) error {
 	more := it.Size - old.Size
 	if more > 0 {
-		if m.bytes+more > m.cfg.bytes() || len(m.lost) >= m.cfg.messages() || !m.cfg.Budget.Take(more) {
+		if m.bytes+more > m.cfg.bytes() || m.lostItems() >= m.cfg.messages() || !m.cfg.Budget.Take(more) {
 			m.mu.Unlock()
 			m.countLost(Rejected, it.Size)
 			return ErrFull
@@ -198,7 +198,8 @@ func (m *Mailbox) lose(it Item, o Outcome) {
 	m.countLost(o, it.Size)
 	if it.Done != nil {
 		it.Message = nil
-		m.lost = append(m.lost, lostItem{it, o})
+		r := m.rarely()
+		r.lost = append(r.lost, lostItem{it, o})
 	}
 }
 
@@ -218,10 +219,11 @@ func (m *Mailbox) waitAndLock(ctx context.Context, budget bool) error {
 		m.mu.Unlock()
 		return ErrSelfBlock
 	}
-	if m.room == nil {
-		m.room = make(chan struct{})
+	r := m.rarely()
+	if r.room == nil {
+		r.room = make(chan struct{})
 	}
-	room := m.room
+	room := r.room
 	m.mu.Unlock()
 	var retry <-chan time.Time
 	if budget {
@@ -240,9 +242,9 @@ func (m *Mailbox) waitAndLock(ctx context.Context, budget bool) error {
 }
 
 func (m *Mailbox) wakeWaiters() {
-	if m.room != nil {
-		close(m.room)
-		m.room = nil
+	if m.rare != nil && m.rare.room != nil {
+		close(m.rare.room)
+		m.rare.room = nil
 	}
 }
 
@@ -310,13 +312,15 @@ func (m *Mailbox) Empty() {
 func (m *Mailbox) settleLost() {
 	for {
 		m.mu.Lock()
-		if len(m.lost) == 0 {
-			m.lost = nil
+		if m.lostItems() == 0 {
 			m.mu.Unlock()
 			return
 		}
-		it := m.lost[0]
-		m.lost = m.lost[1:]
+		r := m.rare
+		it := r.lost[0]
+		if r.lost = r.lost[1:]; len(r.lost) == 0 {
+			r.lost = nil
+		}
 		m.mu.Unlock()
 		m.owner.Settled(it.Item, it.outcome)
 	}

@@ -1,6 +1,10 @@
 package mailbox
 
-import "github.com/asynkron/protoactor-go/actor"
+import (
+	"slices"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
 
 // The mailbox keeps the watchers itself: the actor's context may be replaced
 // when a handler is stuck, may fail to tell them when Stopped panics, and
@@ -9,24 +13,17 @@ import "github.com/asynkron/protoactor-go/actor"
 func (m *Mailbox) watch(who *actor.PID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, w := range m.watchers {
-		if w.Equal(who) {
-			return
-		}
+	r := m.rarely()
+	if !slices.ContainsFunc(r.watchers, who.Equal) {
+		r.watchers = append(r.watchers, who)
 	}
-	m.watchers = append(m.watchers, who)
 }
 
 func (m *Mailbox) unwatch(who *actor.PID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i, w := range m.watchers {
-		if w.Equal(who) {
-			last := len(m.watchers) - 1
-			m.watchers[i], m.watchers[last] = m.watchers[last], nil
-			m.watchers = m.watchers[:last]
-			return
-		}
+	if r := m.rare; r != nil {
+		r.watchers = slices.DeleteFunc(r.watchers, who.Equal)
 	}
 }
 
