@@ -57,7 +57,7 @@ func (c *conn) push(p *Packet, size int) {
 		// waits and not by what has passed through it.
 		n := copy(q.packets, q.packets[q.first:])
 		clear(q.packets[n:])
-		q.packets = q.packets[:n]
+		q.packets, q.first = q.packets[:n], 0
 	}
 	q.packets = append(q.packets, p)
 	c.queued += uint64(size)

@@ -3,6 +3,8 @@
 // bytes, heap bytes and goroutines that each has added.
 //
 //	go run ./internal/idle -channels 10000 -driver poller
+//
+// Both processes need a descriptor for each channel: see ulimit -n.
 package main
 
 import (
@@ -32,13 +34,14 @@ func main() {
 	n := flag.Int("channels", 10_000, "how many channels")
 	driver := flag.String("driver", "auto", "auto, poller or goroutine")
 	profile := flag.String("heap", "", "write a heap profile to this file")
+	most := flag.Int("most", 0, "fail if a channel takes more heap bytes than this")
 	client := flag.String("client", "", "be the client of this address (used by the program itself)")
 	flag.Parse()
 	if *client != "" {
 		dial(*client, *n)
 		return
 	}
-	if err := measure(*n, *driver, *profile); err != nil {
+	if err := measure(*n, *most, *driver, *profile); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -72,7 +75,7 @@ func resident() int {
 	return 0
 }
 
-func measure(n int, driver, profile string) error {
+func measure(n, most int, driver, profile string) error {
 	d, err := transport.ParseDriver(driver)
 	if err != nil {
 		return err
@@ -147,7 +150,13 @@ func measure(n int, driver, profile string) error {
 		float64(after.goroutines-before.goroutines)/float64(n), after.goroutines)
 	in.Close()
 	_ = cmd.Wait()
-	return srv.Close()
+	if err := srv.Close(); err != nil {
+		return err
+	}
+	if each := (after.heap - before.heap) / n; most > 0 && each > most {
+		return fmt.Errorf("a channel takes %d heap bytes, want at most %d", each, most)
+	}
+	return nil
 }
 
 // dial opens n WebSockets and holds them until its standard input ends.
