@@ -59,8 +59,8 @@ func ThenClose() SendOption { return closeOption{} }
 //
 // A nil error means that the message waits in its turn. Any other error is its
 // outcome: ErrClosed, ErrFull (what Overflow or the option says happens then),
-// ErrDropped, ErrOverflow, ErrBudget, an error of Block, or that v cannot be
-// sent.
+// ErrDropped, ErrOverflow, ErrBudget, an error of Block, or ErrType or
+// ErrNotUTF8 for a v that cannot be sent.
 func (c *Channel) Send(v any, options ...SendOption) error {
 	p, o, err := prepare(v, options)
 	if err != nil {
@@ -100,6 +100,10 @@ func (c *Channel) Ping(data []byte) error {
 // ErrType is wrapped by the error of a send of a value that is no message.
 var ErrType = errors.New("actors: cannot send a value of this type")
 
+// ErrNotUTF8 is the error of a send of text that no peer would accept
+// (RFC 6455 §8.1).
+var ErrNotUTF8 = errors.New("actors: text is not valid UTF-8")
+
 // prepare makes a packet of what was sent.
 func prepare(v any, options []SendOption) (*transport.Packet, sendOptions, error) {
 	var o sendOptions
@@ -108,17 +112,24 @@ func prepare(v any, options []SendOption) (*transport.Packet, sendOptions, error
 	}
 	switch v := v.(type) {
 	case string:
-		return transport.NewPacket(transport.Text, []byte(v)), o, nil
+		return encode(Text(v), o)
 	case []byte:
-		return transport.NewPacket(transport.Binary, v), o, nil
+		return encode(Binary(v), o)
 	case Message:
-		return transport.NewPacket(v.Op, v.Data), o, nil
+		return encode(v, o)
 	case *Message:
-		return transport.NewPacket(v.Op, v.Data), o, nil
+		return encode(*v, o)
 	case *transport.Packet:
 		return v, o, nil
 	}
 	return nil, o, fmt.Errorf("%w: %T", ErrType, v)
+}
+
+func encode(m Message, o sendOptions) (*transport.Packet, sendOptions, error) {
+	if m.Op == transport.Text && !utf8.Valid(m.Data) {
+		return nil, o, ErrNotUTF8
+	}
+	return transport.NewPacket(m.Op, m.Data), o, nil
 }
 
 // CloseError is a close code or reason that must not be sent.

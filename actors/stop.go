@@ -21,7 +21,8 @@ func (rt *Runtime) Drain(ctx context.Context) error {
 // goroutines, descriptors, and the actor system, if it is the runtime's own.
 // When ctx is done it does so by force, as Drain. A handler that does not
 // return even then is abandoned. Stop may be called again and then waits for
-// the first call.
+// the first call. Neither Stop nor Drain may be called by a channel's handler:
+// they wait for it.
 func (rt *Runtime) Stop(ctx context.Context) error {
 	rt.mu.Lock()
 	if rt.stopping {

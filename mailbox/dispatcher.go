@@ -55,10 +55,12 @@ type Dispatcher struct {
 	waiting    bool // the leader is in Source.Wait
 	collecting bool // the leader is about to run what it finds in the queue
 	monitoring bool
+	dozing     bool // the monitor sleeps for longer than a tick
 	closed     bool
 	done       sync.WaitGroup
 
 	stop      chan struct{}
+	poke      chan struct{} // to the monitor: look again soon
 	fencedNow atomic.Int64
 }
 
@@ -76,6 +78,7 @@ func NewDispatcher(cfg DispatcherConfig) (*Dispatcher, error) {
 		abandoned: cfg.Abandoned,
 		busy:      make(map[*worker]struct{}),
 		stop:      make(chan struct{}),
+		poke:      make(chan struct{}, 1),
 	}
 	if d.idleAfter == 0 {
 		d.idleAfter = 10 * time.Second

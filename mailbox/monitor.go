@@ -25,8 +25,12 @@ type sighting struct {
 	since time.Time
 }
 
-// watchLocked wakes the monitor.
+// watchLocked sees to it that the monitor looks soon.
 func (d *Dispatcher) watchLocked() {
+	if d.dozing {
+		d.dozing = false
+		d.poke <- struct{}{} // has room: it was empty when the monitor began to doze
+	}
 	if d.monitoring || d.closed {
 		return
 	}
@@ -43,6 +47,9 @@ func (d *Dispatcher) monitor() {
 	for {
 		select {
 		case <-t.C:
+		case <-d.poke:
+			t.Reset(monitorTick)
+			continue
 		case <-d.stop:
 			return
 		}
@@ -57,6 +64,9 @@ func (d *Dispatcher) monitor() {
 			d.monitoring = false
 			d.mu.Unlock()
 			return
+		}
+		if tick > monitorTick && len(d.poke) == 0 {
+			d.dozing = true
 		}
 		d.mu.Unlock()
 		t.Reset(tick)

@@ -27,7 +27,7 @@ var (
 	Reject     = Policy{kind: policyReject}     // ErrFull to the sender
 	DropOldest = Policy{kind: policyDropOldest} // the oldest that waits makes room
 	DropNewest = Policy{kind: policyDropNewest} // ErrDropped to the sender
-	Close      = Policy{kind: policyClose}      // ErrOverflow to the sender, and the owner closes
+	Close      = Policy{kind: policyClose}      // ErrOverflow to the sender, and the owner closes; ErrBudget if others have spent the budget
 )
 
 // Block waits for room until ctx is done. From the mailbox's own handler it

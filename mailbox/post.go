@@ -108,6 +108,9 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 			return nil
 		}
 		if p.kind != policyBlock || it.Size > m.cfg.bytes() {
+			if err == ErrBudget && m.bytes == 0 && p.kind == policyClose {
+				p = Reject // others have spent the budget: no reason to close this one
+			}
 			m.mu.Unlock()
 			return m.refuse(it, p, err)
 		}
