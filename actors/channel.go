@@ -31,9 +31,10 @@ type Channel struct {
 	end     atomic.Pointer[ending]  // why it closes; the first to set it wins
 	coming  atomic.Pointer[arrival] // from the HTTP handler to the actor
 	request atomic.Pointer[requestRecord]
-	mu      sync.Mutex // guards what follows
-	gone    bool       // the actor has ended
-	aside   *aside     // nil while there is nothing in it
+	losses  atomic.Uint32 // messages lost while it was open
+	mu      sync.Mutex    // guards what follows
+	gone    bool          // the actor has ended
+	aside   *aside        // nil while there is nothing in it
 
 	// Owned by the actor: touched only while its mailbox is being drained.
 	link      transport.Link

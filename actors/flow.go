@@ -158,7 +158,7 @@ func (c *Channel) load() {
 		bytes += it.Size
 		if err := c.link.Queue(it.Message.(*transport.Packet)); err != nil {
 			c.box.Settle(1, it.Size)
-			c.lost(mailbox.Failed, it.Size)
+			c.lost(mailbox.Failed)
 			c.completed(it.Done, mailbox.Failed, err)
 			continue
 		}
@@ -212,7 +212,7 @@ func (c *Channel) dropFlight() {
 	bytes := 0
 	for _, it := range c.flight.items {
 		bytes += it.size
-		c.lost(mailbox.Closed, it.size)
+		c.lost(mailbox.Closed)
 		c.completed(it.done, mailbox.Closed, ErrClosed)
 	}
 	c.box.Settle(len(c.flight.items), bytes)

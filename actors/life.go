@@ -318,6 +318,9 @@ func (c *Channel) lastCalls() {
 		m.Code, m.Reason = 0, ""
 	}
 	rt := c.ep.rt
+	if n := c.losses.Load(); n > 0 {
+		rt.event(supervisor.Lost{ID: c.pid.Id, UID: c.uid, Count: int(n)})
+	}
 	// Reported first: a callback that never returns has been delivered too.
 	rt.event(supervisor.Closed{
 		ID: c.pid.Id, UID: c.uid, Cause: m.Cause, Code: m.Code, Reason: m.Reason, Err: m.Err,

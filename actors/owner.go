@@ -94,9 +94,14 @@ func (o *owner) Overflow() {
 }
 
 // Lost implements mailbox.Owner.
-func (o *owner) Lost(out Outcome, size int) { (*Channel)(o).lost(out, size) }
+func (o *owner) Lost(out Outcome) { (*Channel)(o).lost(out) }
 
-func (c *Channel) lost(out Outcome, _ int) { c.ep.rt.stats.sends[out].Add(1) }
+func (c *Channel) lost(out Outcome) {
+	c.ep.rt.stats.sends[out].Add(1)
+	if out != mailbox.Closed {
+		c.losses.Add(1)
+	}
+}
 
 // Settled implements mailbox.Owner.
 func (o *owner) Settled(it mailbox.Item, out Outcome) {
@@ -130,6 +135,10 @@ func (o *owner) Signalled(s mailbox.Signals) {
 func (c *Channel) act(s mailbox.Signals) {
 	switch s {
 	case sigKill:
+		if c.phase == closed {
+			c.box.Abandon() // it waits for children that do not stop
+			return
+		}
 		c.finish()
 	case sigArrived:
 		c.open()

@@ -66,7 +66,7 @@ func (rt *Runtime) drain(ctx context.Context, cause supervisor.Cause) error {
 	select {
 	case <-empty:
 	case <-ctx.Done():
-		cut = rt.cutOff(empty)
+		cut = rt.cutOff(empty, cause)
 	}
 	if first {
 		rt.event(supervisor.Drained{Closed: int(rt.Stats().Closed - before), Forced: cut})
@@ -115,12 +115,13 @@ func (rt *Runtime) closeInBatches(ctx context.Context, cause supervisor.Cause) {
 	}
 }
 
-// cutOff ends what is still there without the peers' consent and then without
-// the handlers'.
-func (rt *Runtime) cutOff(empty <-chan struct{}) int {
+// cutOff ends what is still there without the peers' consent, then without the
+// handlers', and at last without that of their children.
+func (rt *Runtime) cutOff(empty <-chan struct{}, cause supervisor.Cause) int {
 	cut := 0
 	for c := range rt.Channels() {
 		cut++
+		c.finishWith(ending{cause: cause})
 		c.box.Raise(sigKill)
 	}
 	for {
@@ -130,6 +131,7 @@ func (rt *Runtime) cutOff(empty <-chan struct{}) int {
 		case <-time.After(forced):
 		}
 		for c := range rt.everyChannel() {
+			rt.system.Root.Stop(c.pid) // one that waits for its children to restart hears nothing else
 			c.box.Raise(sigKill)
 			rt.disp.Expire(&c.box)
 		}

@@ -88,7 +88,7 @@ type Owner interface {
 	Overflow()
 
 	// Lost counts an item of the outbox whose outcome is not Written.
-	Lost(o Outcome, size int)
+	Lost(o Outcome)
 
 	// DeadLetter takes a message that came by PID and reached nobody.
 	DeadLetter(message any)

@@ -70,7 +70,7 @@ func (f *fake) Route(m any) (Destination, Item, Policy, error) {
 func (f *fake) Received(m any)   { f.Invoke(m) }
 func (f *fake) Overflow()        { f.note("overflow") }
 func (f *fake) DeadLetter(m any) { f.note("dead %v", m) }
-func (f *fake) Lost(o Outcome, size int) {
+func (f *fake) Lost(o Outcome) {
 	if f.outcomes == nil {
 		f.outcomes = make(map[Outcome]int)
 	}

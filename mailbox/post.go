@@ -89,7 +89,7 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 	for {
 		if m.sealed {
 			m.mu.Unlock()
-			m.countLost(Closed, it.Size)
+			m.countLost(Closed)
 			return ErrClosed
 		}
 		if p.kind == policyLatest {
@@ -115,7 +115,7 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 			return m.refuse(it, p, err)
 		}
 		if err := m.waitAndLock(p.ctx, err == ErrBudget); err != nil {
-			m.countLost(Rejected, it.Size)
+			m.countLost(Rejected)
 			return err
 		}
 	}
@@ -144,22 +144,22 @@ func (m *Mailbox) reserve(size int) bool {
 func (m *Mailbox) refuse(it Item, p Policy, err error) error {
 	switch p.kind {
 	case policyDropNewest, policyDropOldest:
-		m.countLost(Dropped, it.Size)
+		m.countLost(Dropped)
 		return ErrDropped
 	case policyClose:
-		m.countLost(Rejected, it.Size)
+		m.countLost(Rejected)
 		if m.owner != nil {
 			m.owner.Overflow()
 		}
 		return ErrOverflow
 	}
-	m.countLost(Rejected, it.Size)
+	m.countLost(Rejected)
 	return err
 }
 
-func (m *Mailbox) countLost(o Outcome, size int) {
+func (m *Mailbox) countLost(o Outcome) {
 	if m.owner != nil {
-		m.owner.Lost(o, size)
+		m.owner.Lost(o)
 	}
 }
 
@@ -181,7 +181,7 @@ func (m *Mailbox) replaceAndUnlock(old *Item, it Item) error {
 	if more > 0 {
 		if m.bytes+more > m.cfg.bytes() || m.lostItems() >= m.cfg.messages() || !m.cfg.Budget.Take(more) {
 			m.mu.Unlock()
-			m.countLost(Rejected, it.Size)
+			m.countLost(Rejected)
 			return ErrFull
 		}
 		m.bytes += more
@@ -198,7 +198,7 @@ func (m *Mailbox) replaceAndUnlock(old *Item, it Item) error {
 // lose records an outcome that its sender may want to hear; the lost item's
 // bytes are no longer counted.
 func (m *Mailbox) lose(it Item, o Outcome) {
-	m.countLost(o, it.Size)
+	m.countLost(o)
 	if it.Done != nil {
 		it.Message = nil
 		r := m.rarely()

@@ -71,13 +71,11 @@ type Refused struct {
 	Reason string // why; the peer may have been told less
 }
 
-// Lost: messages to a channel were not written and no sender was there to
-// learn it.
+// Lost: messages to a channel were rejected, dropped by their policy, or could
+// not be written, while it was open. It is told once, before Closed.
 type Lost struct {
 	ID, UID string
-	Outcome string // "rejected", "dropped", "closed", "failed"
-	Count   int    // messages
-	Bytes   int64  // of their payload
+	Count   int // messages
 }
 
 // Draining: no new channels are taken; the open ones are asked to go.
@@ -135,8 +133,8 @@ func (HandlerStuck) Level() slog.Level { return slog.LevelError }
 // Level is Info.
 func (Refused) Level() slog.Level { return slog.LevelInfo }
 
-// Level is Warn.
-func (Lost) Level() slog.Level { return slog.LevelWarn }
+// Level is Info: some policies drop by design.
+func (Lost) Level() slog.Level { return slog.LevelInfo }
 
 // Level is Info.
 func (Draining) Level() slog.Level { return slog.LevelInfo }
@@ -192,8 +190,7 @@ func (e Refused) Attrs() []slog.Attr {
 
 // Attrs is all fields.
 func (e Lost) Attrs() []slog.Attr {
-	return append(who(e.ID, e.UID), slog.String("outcome", e.Outcome), slog.Int("count", e.Count),
-		slog.Int64("bytes", e.Bytes))
+	return append(who(e.ID, e.UID), slog.Int("count", e.Count))
 }
 
 // Attrs is all fields.

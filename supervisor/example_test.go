@@ -70,9 +70,9 @@ func ExampleTee() {
 			lost += e.Count
 		}
 	})
-	hook(supervisor.Lost{ID: "7", Outcome: "dropped", Count: 3, Bytes: 96})
+	hook(supervisor.Lost{ID: "7", Count: 3})
 	fmt.Println(lost)
 	// Output:
-	// level=WARN msg=lost id=7 outcome=dropped count=3 bytes=96
+	// level=INFO msg=lost id=7 count=3
 	// 3
 }
