@@ -71,6 +71,10 @@ func (a *callbacksActor) Receive(ctx actor.Context) {
 	case *Opened:
 		call(a.Open, m.Channel)
 	case *Message:
+		if !m.came(ctx) {
+			call2(a.Callbacks.Receive, channelOf(ctx), ctx)
+			return
+		}
 		call2(a.Callbacks.Message, m.Channel, *m)
 	case *Closed:
 		call2(a.Close, m.Channel, *m)
@@ -118,6 +122,10 @@ func (a *handlerActor) Receive(ctx actor.Context) {
 	case *Opened:
 		a.h.Open(m.Channel)
 	case *Message:
+		if !m.came(ctx) {
+			a.h.Receive(channelOf(ctx), ctx)
+			return
+		}
 		a.h.Message(m.Channel, *m)
 	case *Closed:
 		a.h.Close(m.Channel, *m)
@@ -145,6 +153,12 @@ func (b propsBehavior) props(rt *Runtime) (*actor.Props, error) {
 		return nil, &ConfigError{"FromProps", "nil", "the props of an actor"}
 	}
 	return b.p.Clone(actor.WithSpawnMiddleware(rt.rememberChildren)), nil
+}
+
+// came reports whether the channel's own peer sent the message, rather than
+// another actor that had it from somewhere else.
+func (m *Message) came(ctx actor.Context) bool {
+	return m.Channel != nil && m.Channel.pid.Id == ctx.Self().Id
 }
 
 // channelOf is the channel whose handler is running in ctx.

@@ -22,6 +22,7 @@ func (c *Channel) pump() {
 		return
 	}
 	for n := 0; c.phase == open && c.Open(); n++ {
+		c.box.Spend(1) // before the handler runs, which may not come back here
 		if c.crowded() {
 			return // watchCongestion raises the signal again
 		}

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"errors"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-actors/troupe/mailbox"
@@ -54,7 +56,8 @@ type expiry Channel
 func (e *expiry) Expired(*supervisor.Timer) { (*Channel)(e).box.Raise(sigTimer) }
 
 // Route implements mailbox.Owner: messages of this package, sent to the PID,
-// take effect by themselves; all others are the handler's.
+// take effect by themselves, but for *Message, which is the handler's as all
+// others are.
 func (o *owner) Route(message any) (mailbox.Destination, mailbox.Item, Policy, error) {
 	c := (*Channel)(o)
 	switch m := actor.UnwrapEnvelopeMessage(message).(type) {
@@ -71,9 +74,15 @@ func (o *owner) Route(message any) (mailbox.Destination, mailbox.Item, Policy, e
 		}
 		_, err := c.CloseWith(m.Code, m.Reason)
 		return mailbox.Handled, mailbox.Item{}, Policy{}, err
+	case *Opened, *Closed, *Restarted, *Error:
+		return mailbox.Handled, mailbox.Item{}, Policy{}, errForged
 	}
 	return mailbox.ToHandler, mailbox.Item{}, Policy{}, nil
 }
+
+// errForged keeps the turns of a channel's life to the channel: sent by others
+// they are dead letters.
+var errForged = errors.New("actors: only the runtime sends this")
 
 // Received implements mailbox.Owner: an application message for the handler.
 // Once the end is decided no more are delivered.

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"sync"
@@ -100,7 +101,7 @@ func Start(cfg Config) (*Runtime, error) {
 	}); err != nil {
 		return nil, err
 	}
-	rt.standard = mailbox.Config{Dispatcher: rt.disp, Messages: 1 << 30, Bytes: 1 << 40}
+	rt.standard = mailbox.Config{Dispatcher: rt.disp, Messages: math.MaxInt32, Bytes: math.MaxInt}
 	if cfg.Driver != DriverGoroutine {
 		switch rt.poller, err = transport.NewPoller(); {
 		case err == nil:
@@ -158,6 +159,18 @@ func (q quiet) WithGroup(name string) slog.Handler       { return quiet{q.Handle
 
 // System is the actor system the channels live in.
 func (rt *Runtime) System() *actor.ActorSystem { return rt.system }
+
+// Mailbox gives an actor of the application's own, such as a room, a mailbox
+// like a channel's: at most so many messages (0: 1024), what does not fit
+// becomes a dead letter, and it runs on the runtime's goroutines. Such an actor
+// must be stopped before the runtime: afterwards nothing runs it.
+//
+//	room := system.Root.Spawn(actor.PropsFromProducer(newRoom, rt.Mailbox(0)))
+func (rt *Runtime) Mailbox(messages int) actor.PropsOption {
+	return actor.WithMailbox(mailbox.Producer(&mailbox.Config{
+		Dispatcher: rt.disp, Messages: max(messages, 0), Bytes: math.MaxInt, Budget: rt.budget,
+	}))
+}
 
 // Registry is the directory of the runtime's channels, by uid and topic.
 func (rt *Runtime) Registry() *registry.Registry { return rt.reg }

@@ -18,9 +18,9 @@ func (m *Mailbox) drain(w *worker) (more bool) {
 	m.mu.Lock()
 	m.state, m.worker = running, w
 	m.mu.Unlock()
-	left := m.cfg.share()
+	m.left = m.cfg.share()
 	for {
-		m.turn(&left)
+		m.turn()
 		m.mu.Lock()
 		m.worker = nil
 		switch {
@@ -28,7 +28,7 @@ func (m *Mailbox) drain(w *worker) (more bool) {
 			m.state = idle
 			m.mu.Unlock()
 			return false
-		case left <= 0:
+		case m.left <= 0:
 			m.state = queued
 			m.mu.Unlock()
 			return true
@@ -40,7 +40,7 @@ func (m *Mailbox) drain(w *worker) (more bool) {
 
 // turn handles what waits until the lanes are empty, the share is spent or
 // application code panics.
-func (m *Mailbox) turn(left *int) {
+func (m *Mailbox) turn() {
 	epoch := epochOf(m.gate.v.Load())
 	ended := false
 	defer func() {
@@ -62,7 +62,7 @@ func (m *Mailbox) turn(left *int) {
 			m.requeue()
 		}
 	}()
-	m.handle(left)
+	m.handle()
 	ended = true
 }
 
@@ -73,8 +73,8 @@ func (m *Mailbox) requeue() {
 	m.scheduleAndUnlock()
 }
 
-func (m *Mailbox) handle(left *int) {
-	for ; *left > 0; *left-- {
+func (m *Mailbox) handle() {
+	for ; m.left > 0; m.left-- {
 		m.mu.Lock()
 		switch {
 		case m.fenced != nil:
@@ -111,13 +111,17 @@ func (m *Mailbox) handle(left *int) {
 			}
 		default:
 			m.mu.Unlock()
-			*left-- // or an outbox filled as fast as it is flushed would never yield
+			m.left-- // or an outbox filled as fast as it is flushed would never yield
 			m.flush()
 			return
 		}
 	}
 	m.flush()
 }
+
+// Spend takes n messages off this turn's share: those that an owner handled
+// without their having been in the inbox. Only while draining.
+func (m *Mailbox) Spend(n int) { m.left -= n }
 
 func (m *Mailbox) flush() {
 	if m.owner != nil {

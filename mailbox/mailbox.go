@@ -156,6 +156,7 @@ type Mailbox struct {
 	inv     actor.MessageInvoker
 	current any // the message in the application's hands
 	halting bool
+	left    int // messages until others have a turn
 
 	gate gate
 

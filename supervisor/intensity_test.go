@@ -120,7 +120,7 @@ func TestIntensityNamesTheFieldThatIsWrong(t *testing.T) {
 	}
 	var w Window // even unchecked it stays bounded
 	for range 2000 {
-		w.Fail(epoch, Intensity{Max: 1 << 40, Within: -1})
+		w.Fail(epoch, Intensity{Max: 1 << 30, Within: -1})
 	}
 	if len(*w.failures) != maxIntensity {
 		t.Errorf("%d failures kept", len(*w.failures))
