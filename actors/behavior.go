@@ -72,7 +72,7 @@ func (a *callbacksActor) Receive(ctx actor.Context) {
 		call(a.Open, m.Channel)
 	case *Message:
 		if !m.came(ctx) {
-			call2(a.Callbacks.Receive, channelOf(ctx), ctx)
+			call2(a.Callbacks.Receive, ChannelOf(ctx), ctx)
 			return
 		}
 		call2(a.Callbacks.Message, m.Channel, *m)
@@ -85,7 +85,7 @@ func (a *callbacksActor) Receive(ctx actor.Context) {
 	case *actor.Started, *actor.Stopping, *actor.Stopped, *actor.Restarting:
 	default:
 		if a.Callbacks.Receive != nil {
-			a.Callbacks.Receive(channelOf(ctx), ctx)
+			a.Callbacks.Receive(ChannelOf(ctx), ctx)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func (a *handlerActor) Receive(ctx actor.Context) {
 		a.h.Open(m.Channel)
 	case *Message:
 		if !m.came(ctx) {
-			a.h.Receive(channelOf(ctx), ctx)
+			a.h.Receive(ChannelOf(ctx), ctx)
 			return
 		}
 		a.h.Message(m.Channel, *m)
@@ -135,7 +135,7 @@ func (a *handlerActor) Receive(ctx actor.Context) {
 		a.h.Restarted(m.Channel, *m)
 	case *actor.Started, *actor.Stopping, *actor.Stopped, *actor.Restarting:
 	default:
-		a.h.Receive(channelOf(ctx), ctx)
+		a.h.Receive(ChannelOf(ctx), ctx)
 	}
 }
 
@@ -161,7 +161,8 @@ func (m *Message) came(ctx actor.Context) bool {
 	return m.Channel != nil && m.Channel.pid.Id == ctx.Self().Id
 }
 
-// channelOf is the channel whose handler is running in ctx.
-func channelOf(ctx actor.Context) *Channel {
+// ChannelOf is the channel whose handler is running in ctx, and nil for any
+// other actor. An actor of [FromProps] need not keep its channel.
+func ChannelOf(ctx actor.Context) *Channel {
 	return lookup(ctx.ActorSystem(), ctx.Self().Id)
 }

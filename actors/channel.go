@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -289,16 +290,16 @@ func (t *Timer) Expired(*supervisor.Timer) {
 
 // Join makes the channel a member of a topic until it leaves or ends, and
 // reports whether it was none before. The error of a channel that has ended is
-// ErrClosed.
+// ErrClosed, that of the topic "" is ErrNoTopic.
 func (c *Channel) Join(topic string) (bool, error) {
 	if !c.Open() {
 		return false, ErrClosed
 	}
 	joined, err := c.ep.rt.reg.Join(&c.member, topic)
-	if err != nil {
-		return false, ErrClosed
+	if errors.Is(err, registry.ErrRemoved) {
+		err = ErrClosed
 	}
-	return joined, nil
+	return joined, err
 }
 
 // Leave ends a membership, and reports whether there was one.
@@ -318,8 +319,8 @@ func (c *Channel) PublishOthers(topic string, v any, options ...SendOption) erro
 
 // WatchPresence makes the handler receive a *[Presence] for every user who
 // comes to a topic or leaves it, from now on; the topic "" stands for the whole
-// runtime. Who is there already, Runtime.Registry().Present tells: watch first,
-// then look.
+// runtime. A user hears of itself too. Who is there already, [Runtime.Present]
+// tells: watch first, then look.
 func (c *Channel) WatchPresence(topic string) { c.ep.rt.reg.Watch(topic, c.pid) }
 
 // UnwatchPresence ends WatchPresence.

@@ -107,6 +107,13 @@ var (
 	CloseSlow  = mailbox.Close
 )
 
+// ErrNoTopic is the error of the topic "".
+var ErrNoTopic = registry.ErrNoTopic
+
+// Event is a server-sent event with its fields, for Send and Publish. Framings
+// other than server-sent events carry its Data as text.
+type Event = transport.SSE
+
 // Errors of a send. Each is also its outcome.
 var (
 	ErrClosed   = mailbox.ErrClosed

@@ -114,9 +114,12 @@ func Start(cfg Config) (*Runtime, error) {
 	}
 	if rt.system = cfg.System; rt.system == nil {
 		rt.ownSystem = true
-		rt.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
-			return slog.New(quiet{cfg.Logger.Handler()})
-		}))
+		rt.system = actor.NewActorSystem(
+			actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(quiet{cfg.Logger.Handler()}) }),
+			// It bounds debug lines, and keeps a goroutine for that long after a
+			// dead letter, which outlives the runtime.
+			actor.WithDeadLetterThrottleInterval(50*time.Millisecond),
+		)
 	}
 	rt.findHomes()
 	if rt.reg, err = registry.New(registry.Config{
@@ -280,6 +283,10 @@ func channels(seq iter.Seq[registry.Subscriber]) iter.Seq[*Channel] {
 	}
 }
 
+// Present ranges over the users of a topic (of the runtime for "") and how many
+// channels each has there: 0 for one who has gone but is within the grace.
+func (rt *Runtime) Present(topic string) iter.Seq2[string, int] { return rt.reg.Present(topic) }
+
 // Publish sends v to every channel of a topic: encoded once, in the same order
 // to all, without waiting for any peer. A channel that has no room is treated
 // as BroadcastOverflow, or the given policy, says. v is as for Channel.Send.
@@ -305,7 +312,10 @@ func (rt *Runtime) broadcast(v any, options []SendOption, send func(any) error) 
 	if o.policy.Waits() || o.done != nil || o.close {
 		return errBroadcastOption
 	}
-	return send(&cast{p, o.policy})
+	if err = send(&cast{p, o.policy}); errors.Is(err, registry.ErrStopped) {
+		err = ErrStopped
+	}
+	return err
 }
 
 // cast is a broadcast on its way to its receivers.

@@ -54,8 +54,8 @@ func ThenClose() SendOption { return closeOption{} }
 
 // Send queues a message to the peer and returns. v is a string (a text
 // message), a []byte (a binary one, which Send takes ownership of), a [Message],
-// or a *[transport.Packet], which is encoded once however many channels it is
-// sent to.
+// an [Event], or a *[transport.Packet], which is encoded once however many
+// channels it is sent to.
 //
 // A nil error means that the message waits in its turn. Any other error is its
 // outcome: ErrClosed, ErrFull (what Overflow or the option says happens then),
@@ -119,6 +119,9 @@ func prepare(v any, options []SendOption) (*transport.Packet, sendOptions, error
 		return encode(v, o)
 	case *Message:
 		return encode(*v, o)
+	case Event:
+		p, err := transport.NewEvent(v)
+		return p, o, err
 	case *transport.Packet:
 		return v, o, nil
 	}

@@ -160,24 +160,25 @@ type Mailbox struct {
 
 	gate gate
 
-	mu      sync.Mutex // guards what follows
-	state   runState
-	started bool
-	paused  bool // suspended by a failure until the supervisor resumes it
-	stopped bool // a Stop was posted: a Restart no longer counts
-	sealed  bool // takes no more for the peer
-	closed  bool // the actor is gone
-	held    bool // the link has no room: an outbox alone is no reason to run
-	barred  bool // the owner is not ready for the inbox yet
-	signals Signals
-	sys     []any
-	in, out lane
-	unpaid  int // taken from the outbox, not settled
-	bytes   int // of both lanes and of what is unpaid
-	fenced  *Failure
-	worker  *worker  // that drains now
-	next    *Mailbox // in the dispatcher's queue
-	rare    *rare    // nil while there is nothing in it
+	mu       sync.Mutex // guards what follows
+	state    runState
+	started  bool
+	paused   bool // suspended by a failure until the supervisor resumes it
+	stopped  bool // a Stop was posted: a Restart no longer counts
+	poisoned bool // a PoisonPill was posted
+	sealed   bool // takes no more for the peer
+	closed   bool // the actor is gone
+	held     bool // the link has no room: an outbox alone is no reason to run
+	barred   bool // the owner is not ready for the inbox yet
+	signals  Signals
+	sys      []any
+	in, out  lane
+	unpaid   int // taken from the outbox, not settled
+	bytes    int // of both lanes and of what is unpaid
+	fenced   *Failure
+	worker   *worker  // that drains now
+	next     *Mailbox // in the dispatcher's queue
+	rare     *rare    // nil while there is nothing in it
 }
 
 // rare is what most mailboxes never have.

@@ -394,6 +394,37 @@ func TestPanicInStoppingOrStoppedStillEndsTheActor(t *testing.T) {
 	}
 }
 
+func TestPoisonIsNotLostInAFullInbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, DispatcherConfig{})
+		block := make(chan struct{})
+		var heard []string
+		pid := b.spawn(Config{Messages: 2}, func(ctx actor.Context) {
+			switch m := ctx.Message().(type) {
+			case string:
+				heard = append(heard, m)
+				if m == "1" {
+					<-block
+				}
+			case *actor.Stopped:
+				heard = append(heard, "stopped")
+			}
+		})
+		b.system.Root.Send(pid, "1")
+		synctest.Wait()
+		for _, m := range []string{"2", "3", "too much"} {
+			b.system.Root.Send(pid, m)
+		}
+		b.system.Root.Poison(pid)
+		b.system.Root.Poison(pid)
+		close(block)
+		synctest.Wait()
+		want(t, heard, "1", "2", "3", "stopped")
+		b.disp.Close()
+		time.Sleep(2 * time.Second) // protoactor's throttle of dead letters runs out
+	})
+}
+
 func TestRestartAfterStopMakesNoZombie(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, DispatcherConfig{})

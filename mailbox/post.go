@@ -45,6 +45,10 @@ func (m *Mailbox) PostUserMessage(message any) {
 		m.deadLetter(message)
 		return
 	}
+	if _, ok := actor.UnwrapEnvelopeMessage(message).(*actor.PoisonPill); ok {
+		m.poison(message)
+		return
+	}
 	it := Item{Message: message, Size: sizeOf(message)}
 	if m.owner != nil {
 		to, routed, p, err := m.owner.Route(message)
@@ -68,6 +72,19 @@ func (m *Mailbox) PostUserMessage(message any) {
 		return
 	}
 	m.in.push(it)
+	m.scheduleAndUnlock()
+}
+
+// poison puts a PoisonPill in its place in the inbox, however full that is: one
+// is enough, and must not be lost.
+func (m *Mailbox) poison(message any) {
+	m.mu.Lock()
+	if m.closed || m.poisoned {
+		m.mu.Unlock()
+		return
+	}
+	m.poisoned = true
+	m.in.push(Item{Message: message})
 	m.scheduleAndUnlock()
 }
 
