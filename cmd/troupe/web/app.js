@@ -24,6 +24,7 @@ let room = "";
 let people = new Map(); // id → person
 let roomList = [];
 let latest = 0; // server's time of the newest message here
+let since = 0; // that of the newest one in the last welcome
 let asked = { ...me }; // name and room the server was last asked for
 let switching = 0; // room changes asked for and not answered
 let unread = 0;
@@ -50,6 +51,8 @@ const connection = new Connection({
     return url;
   },
   onMessage(message) {
+    // What was under way when we left a room may come after the next one's welcome.
+    if (message.t !== "welcome" && (message.room ?? room) !== room) return;
     if (Object.hasOwn(on, message.t)) on[message.t](message); // a newer server may say more
   },
   onState(state, detail) {
@@ -82,6 +85,7 @@ const on = {
     const back = message.room === room && latest > 0;
     enter(message.room, message.people);
 
+    since = message.history.at(-1)?.at ?? 0;
     const fresh = log.history(message.history);
     const own = fresh.filter(({ from }) => from.id === me.id);
     for (const { at } of fresh) latest = Math.max(latest, at);
@@ -94,6 +98,7 @@ const on = {
   },
 
   msg(message) {
+    if (message.at <= since) return; // seen in the history, by leaving and coming back at once
     latest = Math.max(latest, message.at);
     view.stopped(message.from.id);
     log.add(message);

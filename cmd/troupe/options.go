@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/troupe-actors/troupe/actors"
+	"github.com/troupe-actors/troupe/transport"
+)
+
+// options are what the command line says.
+type options struct {
+	addr         string
+	driver       transport.Driver
+	cert, key    string // files; both or none
+	origins      []string
+	drainTimeout time.Duration
+	logJSON      bool
+	logLevel     slog.Level
+}
+
+var errHelp = flag.ErrHelp
+
+// parseFlags reads the flags of serve. Its error is errHelp or a usageError.
+func parseFlags(args []string) (options, error) {
+	var o options
+	fs := o.flags()
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return o, errHelp
+		}
+		return o, usageError("serve: " + err.Error())
+	}
+	if fs.NArg() > 0 {
+		return o, usageError(fmt.Sprintf("serve: unexpected argument %q", fs.Arg(0)))
+	}
+	return o, o.check()
+}
+
+func (o *options) flags() *flag.FlagSet {
+	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
+	fs.SetOutput(io.Discard) // run prints the error, once
+	fs.Usage = func() {}
+	fs.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on; :8080 for all interfaces, port 0 for any free one")
+	fs.Func("driver", "what moves the bytes: auto, poller or goroutine (default auto)", func(s string) error {
+		return choose(s, &o.driver, map[string]transport.Driver{
+			"auto": actors.DriverAuto, "poller": actors.DriverPoller, "goroutine": actors.DriverGoroutine,
+		}, "auto, poller or goroutine")
+	})
+	fs.StringVar(&o.cert, "tls-cert", "", "`file` of the certificate, in PEM; needs --tls-key")
+	fs.StringVar(&o.key, "tls-key", "", "`file` of the certificate's private key, in PEM")
+	fs.Func("origins", "`patterns` of other origins whose pages may connect, separated by commas, such as *.example.com (default: the server's own only)", func(s string) error {
+		for p := range strings.SplitSeq(s, ",") {
+			o.origins = append(o.origins, strings.TrimSpace(p))
+		}
+		return transport.CheckOriginPatterns(o.origins)
+	})
+	fs.DurationVar(&o.drainTimeout, "drain-timeout", 15*time.Second, "after SIGTERM, how long connections get to close before they are cut off")
+	fs.Func("log", "form of the log: text or json (default text)", func(s string) error {
+		return choose(s, &o.logJSON, map[string]bool{"text": false, "json": true}, "text or json")
+	})
+	fs.Func("log-level", "least `level` to log: debug, info, warn or error (default info)", func(s string) error {
+		return choose(s, &o.logLevel, map[string]slog.Level{
+			"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+		}, "debug, info, warn or error")
+	})
+	return fs
+}
+
+func choose[T any](s string, to *T, from map[string]T, want string) error {
+	v, ok := from[s]
+	if !ok {
+		return errors.New("want " + want)
+	}
+	*to = v
+	return nil
+}
+
+// check finds what each flag alone does not show.
+func (o *options) check() error {
+	switch {
+	case (o.cert == "") != (o.key == ""):
+		return usageError("serve: --tls-cert and --tls-key go together")
+	case o.secure() && o.driver == actors.DriverPoller:
+		return usageError("serve: the poller cannot serve TLS: use --driver auto or goroutine")
+	case o.drainTimeout <= 0:
+		return usageError(fmt.Sprintf("serve: --drain-timeout is %v, want more than 0", o.drainTimeout))
+	}
+	if _, _, err := net.SplitHostPort(o.addr); err != nil {
+		return usageError(fmt.Sprintf("serve: --addr is %q, want host:port, such as 127.0.0.1:8080 or :8080", o.addr))
+	}
+	return nil
+}
+
+func (o *options) secure() bool { return o.cert != "" }
+
+func (o *options) logger(w io.Writer) *slog.Logger {
+	ho := &slog.HandlerOptions{Level: o.logLevel}
+	if o.logJSON {
+		return slog.New(slog.NewJSONHandler(w, ho))
+	}
+	return slog.New(slog.NewTextHandler(w, ho))
+}
