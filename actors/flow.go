@@ -24,7 +24,8 @@ func (c *Channel) pump() {
 	for n := 0; c.phase == open && c.Open(); n++ {
 		c.box.Spend(1) // before the handler runs, which may not come back here
 		if c.crowded() {
-			return // watchCongestion raises the signal again
+			c.unread = true // flush raises the signal again
+			return
 		}
 		if n == turnMessages {
 			c.box.Raise(sigReadable)
@@ -45,9 +46,6 @@ func (c *Channel) pump() {
 // it sends is left unread until it has taken some of that. A peer that does not
 // read is not served. The write timeout bounds it.
 func (c *Channel) crowded() bool {
-	if !c.congested {
-		return false
-	}
 	messages, bytes := c.box.Waiting()
 	return messages > c.ep.opts.MailboxMessages/2 || bytes > c.ep.opts.MailboxBytes/2
 }
@@ -135,6 +133,10 @@ func (c *Channel) flush() {
 	}
 	c.settle()
 	c.watchCongestion()
+	if c.unread && !c.crowded() {
+		c.unread = false
+		c.box.Raise(sigReadable)
+	}
 	if c.closing && c.phase == flushing && !c.congested {
 		c.saidGoodbye()
 	}
@@ -242,9 +244,6 @@ func (c *Channel) watchCongestion() {
 		return
 	}
 	c.stallAt = 0
-	if c.listening {
-		c.box.Raise(sigReadable) // for a pump that found it crowded
-	}
 }
 
 // lostLink is the end of a link that failed while writing.

@@ -178,6 +178,14 @@ func (rt *Runtime) Mailbox(messages int) actor.PropsOption {
 // Registry is the directory of the runtime's channels, by uid and topic.
 func (rt *Runtime) Registry() *registry.Registry { return rt.reg }
 
+// Driver is what Config.Driver came to on this system, for plain TCP.
+func (rt *Runtime) Driver() transport.Driver {
+	if rt.poller == nil {
+		return DriverGoroutine
+	}
+	return DriverPoller
+}
+
 // State tells whether the runtime takes new channels.
 func (rt *Runtime) State() State {
 	rt.mu.Lock()
@@ -276,7 +284,8 @@ func (rt *Runtime) ByUID(uid string) iter.Seq[*Channel] { return channels(rt.reg
 func channels(seq iter.Seq[registry.Subscriber]) iter.Seq[*Channel] {
 	return func(yield func(*Channel) bool) {
 		for s := range seq {
-			if !yield((*Channel)(s.(*subscriber))) {
+			c, ours := s.(*subscriber) // an application may add its own
+			if ours && !yield((*Channel)(c)) {
 				return
 			}
 		}

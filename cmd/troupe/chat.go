@@ -18,7 +18,8 @@ const (
 	// holds back more.
 	waitingRequests = 100
 
-	// typingEvery is how often others are told that somebody types.
+	// typingEvery is how often others are told that somebody types the same
+	// message.
 	typingEvery = time.Second
 
 	// patience is how long a person waits to be let into a room before asking
@@ -148,6 +149,7 @@ func (h *chat) work(c *actors.Channel) {
 func (h *chat) do(c *actors.Channel, r request) {
 	switch r.T {
 	case "say":
+		h.typed = time.Time{} // the message has ended that typing
 		send(c, h.seat.room, &say{c, r.Text})
 	case "name":
 		h.name = r.Name

@@ -176,6 +176,12 @@ func TestTwoTalk(t *testing.T) {
 	ada.next("join")
 	bob.write(request{T: "typing"})
 	want(t, "who types", ada.next("typing").Who, who{"b-2", "Bob B."})
+	bob.write(request{T: "typing"}) // told already
+	bob.say("typed")
+	bob.hears("typed")
+	ada.hears("typed")
+	bob.write(request{T: "typing"}) // the next message
+	want(t, "who types", ada.next("typing").Who, who{"b-2", "Bob B."})
 	bob.write(request{T: "name", Name: "Robert"})
 	for _, v := range []*visitor{ada, bob} {
 		f := v.next("rename")
