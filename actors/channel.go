@@ -48,7 +48,9 @@ type Channel struct {
 	listening bool              // the link signals
 	congested bool              // the kernel did not take everything
 	ended     bool              // the link's input has ended
+	told      bool              // Close was called
 	closing   bool              // the close frame is queued
+	unread    bool              // the peer is left waiting until it has read
 	flight    *flight           // taken from the outbox, not written
 	passing   *passing          // nil while there is nothing in it
 	window    supervisor.Window // recent failures

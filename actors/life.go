@@ -64,6 +64,7 @@ func (c *Channel) open() {
 	c.packRequest()
 	c.listen()
 	c.box.Admit()
+	c.box.Raise(sigDue) // for what came due before
 	c.checkDeadlines()
 	if !c.Open() {
 		c.beginClose()
@@ -99,6 +100,9 @@ func (c *Channel) restarted() {
 // runDue runs the functions whose time has come, and outcomes. One that panics
 // is not run again.
 func (c *Channel) runDue() {
+	if !c.opened {
+		return // Open comes first
+	}
 	for c.phase != closed {
 		f, at := c.nextDue()
 		if f == nil {
@@ -297,21 +301,28 @@ func (c *Channel) finish() {
 	rt.remember(c)
 	c.release()
 	c.box.Empty()
-	if c.began {
-		c.lastCalls()
+	c.conclude()
+}
+
+// conclude makes the last calls, each once: outstanding outcomes, the end if
+// there was a beginning, and what protoactor tells an actor that stops. It is
+// called again when one of them took its goroutine along.
+func (c *Channel) conclude() {
+	for p := c.passing; p != nil && len(p.finished) > 0; {
+		done := p.finished[0]
+		p.finished = p.finished[1:]
+		c.guarded(inCompletion, func() { done.f(done.out, done.err) })
+	}
+	c.passing = nil
+	if c.began && !c.told {
+		c.told = true
+		c.tellEnd()
 	}
 	c.where = inStopping
 	c.box.Terminate()
 }
 
-// lastCalls tells outstanding outcomes, and the end.
-func (c *Channel) lastCalls() {
-	if p := c.passing; p != nil {
-		c.passing = nil
-		for _, done := range p.finished {
-			c.guarded(inCompletion, func() { done.f(done.out, done.err) })
-		}
-	}
+func (c *Channel) tellEnd() {
 	e := *c.end.Load()
 	m := &Closed{Channel: c, Cause: e.cause, Code: e.code, Reason: e.reason, Err: e.err}
 	if !c.IsWebSocket() {

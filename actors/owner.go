@@ -20,7 +20,7 @@ const (
 	sigWritable                              // the kernel takes bytes again
 	sigReadable                              // the peer has sent something
 	sigClose                                 // the end was decided
-	sigFinish                                // the Close callback is through
+	sigFinish                                // the last calls were interrupted
 )
 
 // owner is the channel as its mailbox sees it.
@@ -144,11 +144,14 @@ func (o *owner) Signalled(s mailbox.Signals) {
 func (c *Channel) act(s mailbox.Signals) {
 	switch s {
 	case sigKill:
-		if c.phase == closed {
+		switch {
+		case c.phase != closed:
+			c.finish()
+		case c.began && !c.told:
+			c.conclude()
+		default:
 			c.box.Abandon() // it waits for children that do not stop
-			return
 		}
-		c.finish()
 	case sigArrived:
 		c.open()
 	case sigRestarted:
@@ -157,6 +160,7 @@ func (c *Channel) act(s mailbox.Signals) {
 		c.runDue()
 	case sigTimer:
 		c.armed = 0
+		c.pump() // what has arrived while the handler was busy is in time
 		c.checkDeadlines()
 	case sigWritable:
 		c.writable()
@@ -165,7 +169,7 @@ func (c *Channel) act(s mailbox.Signals) {
 	case sigClose:
 		c.beginClose()
 	case sigFinish:
-		c.box.Terminate()
+		c.conclude()
 	}
 }
 
@@ -176,7 +180,7 @@ func (o *owner) Flush() { (*Channel)(o).flush() }
 func (o *owner) Stopping() {
 	c := (*Channel)(o)
 	if c.phase == closed {
-		c.box.Terminate()
+		c.conclude()
 		return
 	}
 	c.finishWith(ending{cause: supervisor.CauseStopped, quick: true})
@@ -209,7 +213,7 @@ func (o *owner) Failed(f mailbox.Failure) {
 
 // resume makes up for what a failure interrupted.
 func (c *Channel) resume() {
-	s := c.sigs | sigRestarted | sigDue
+	s := c.sigs | sigRestarted | sigDue | sigTimer
 	c.sigs = 0
 	if c.listening {
 		s |= sigReadable
@@ -233,6 +237,11 @@ func (o *owner) Fenced(f mailbox.Failure) {
 		ID: c.pid.Id, UID: c.uid, Where: at.String(), For: f.For, Stack: f.Stack, Directive: c.directive,
 	})
 	if c.phase == closed {
+		if at == inCompletion { // Close is still to come
+			c.respawn()
+			c.box.Raise(sigFinish)
+			return
+		}
 		c.box.Abandon()
 		return
 	}
@@ -281,6 +290,13 @@ func (o *owner) DeadLetter(message any) { (*Channel)(o).deadLetter(message) }
 
 func (c *Channel) deadLetter(message any) {
 	c.ep.rt.stats.dead.Add(1)
+	defer func() {
+		// Subscribers to dead letters run in here. A panic of theirs is nobody's
+		// failure, least of all of the process.
+		if reason := recover(); reason != nil {
+			c.ep.rt.log.Error("panic in a subscriber to dead letters", "id", c.pid.Id, "reason", reason)
+		}
+	}()
 	c.ep.rt.system.DeadLetter.SendUserMessage(c.pid, message)
 }
 

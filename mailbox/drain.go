@@ -134,8 +134,9 @@ func (m *Mailbox) flush() {
 // caller must not lose is stored before.
 func (m *Mailbox) Invoke(message any) {
 	m.current = message
+	inv := m.inv // not once a monitor may give the mailbox to another goroutine
 	call := m.gate.enter()
-	m.inv.InvokeUserMessage(message)
+	inv.InvokeUserMessage(message)
 	m.gate.leave(call)
 	m.current = nil
 }
@@ -160,11 +161,15 @@ func (m *Mailbox) Guard(about any, f func()) (failure *Failure) {
 		if ended {
 			return
 		}
-		if reason := recover(); reason != nil && m.gate.unwind(epoch) {
+		// A Goexit, or a panic of a call that was fenced off, is for turn's own
+		// defer to see to: this goroutine must not go on.
+		if reason := recover(); reason != nil {
+			if !m.gate.unwind(epoch) {
+				panic(reason)
+			}
 			failure = &Failure{Message: about, Reason: reason, Stack: debug.Stack()}
 			m.current = nil
 		}
-		// Goexit, or fenced off: turn's own defer sees to it.
 	}()
 	call := m.gate.enter()
 	f()
@@ -176,7 +181,8 @@ func (m *Mailbox) Guard(about any, f func()) (failure *Failure) {
 
 // InvokeGuarded is Invoke under Guard.
 func (m *Mailbox) InvokeGuarded(message any) *Failure {
-	return m.Guard(message, func() { m.inv.InvokeUserMessage(message) })
+	inv := m.inv
+	return m.Guard(message, func() { inv.InvokeUserMessage(message) })
 }
 
 // Abandon ends an actor whose own code cannot be asked to end any more. Only
@@ -202,12 +208,13 @@ func (m *Mailbox) failed(f Failure) {
 
 func (m *Mailbox) overran(f Failure) {
 	m.current = nil
-	if m.owner == nil || m.halting {
+	if m.owner == nil {
 		// An ordinary actor cannot be given a new context under its old one:
 		// it ends here.
 		m.forceGone()
 		return
 	}
+	m.setPaused(false) // who would have resumed it is stuck, or was told by who is
 	m.owner.Fenced(f)
 }
 
@@ -254,8 +261,9 @@ func (m *Mailbox) invokeSystem(message any) {
 		return
 	}
 	m.current = message
+	inv := m.inv
 	call := m.gate.enter()
-	m.inv.InvokeSystemMessage(message)
+	inv.InvokeSystemMessage(message)
 	m.gate.leave(call)
 	m.current = nil
 }
@@ -274,7 +282,8 @@ func (m *Mailbox) Terminate() {
 // finish lets the stopping actor handle a system message. A panic in its
 // Stopping or Stopped ends it all the same.
 func (m *Mailbox) finish(message any) {
-	failure := m.Guard(message, func() { m.inv.InvokeSystemMessage(message) })
+	inv := m.inv
+	failure := m.Guard(message, func() { inv.InvokeSystemMessage(message) })
 	if failure != nil {
 		if m.owner != nil {
 			m.owner.Failed(*failure)

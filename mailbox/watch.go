@@ -39,7 +39,17 @@ func (m *Mailbox) tellTerminated(watcher *actor.PID) {
 func (m *Mailbox) deadLetter(message any) {
 	if m.owner != nil {
 		m.owner.DeadLetter(message)
-	} else if m.system != nil {
-		m.system.DeadLetter.SendUserMessage(m.self, message)
+		return
 	}
+	if m.system == nil {
+		return
+	}
+	defer func() {
+		// Subscribers to dead letters run in here: a panic of theirs must not
+		// cost what else waits its outcome.
+		if reason := recover(); reason != nil {
+			m.system.Logger().Error("panic in a subscriber to dead letters", "pid", m.self.Id, "reason", reason)
+		}
+	}()
+	m.system.DeadLetter.SendUserMessage(m.self, message)
 }
