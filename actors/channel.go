@@ -68,10 +68,11 @@ type Channel struct {
 
 // aside is what most channels never have. Guarded by the channel's mutex.
 type aside struct {
-	values map[any]any   // of Set
-	due    []func()      // of timers that fired
-	family []*actor.PID  // children of the handler, if props make it
-	done   chan struct{} // made by the first Done
+	values map[any]any         // of Set
+	timers map[*Timer]struct{} // that are set
+	due    []*Timer            // that fired
+	family []*actor.PID        // children of the handler, if props make it
+	done   chan struct{}       // made by the first Done
 }
 
 // asideLocked gives it a place.
@@ -124,9 +125,10 @@ const (
 	inCompletion
 	inClose
 	inStopping
+	inMaking
 )
 
-var whereNames = [...]string{"system", "open", "message", "receive", "error", "restarted", "timer", "completion", "close", "stopping"}
+var whereNames = [...]string{"system", "open", "message", "receive", "error", "restarted", "timer", "completion", "close", "stopping", "making"}
 
 func (w where) String() string { return whereNames[w] }
 
@@ -249,22 +251,27 @@ func (c *Channel) finishWith(e ending) bool {
 
 // Timer is a function that waits for its time; see [Channel.After].
 type Timer struct {
-	c     *Channel
-	f     func()
-	node  supervisor.Timer
-	state atomic.Int32
+	c    *Channel
+	f    func() // nil once it ran or was stopped; guarded by the channel's mutex
+	node supervisor.Timer
 }
-
-const (
-	timerSet int32 = iota
-	timerDone
-)
 
 // After runs f on the channel, as one of its callbacks, after d at the
 // earliest. It does not run once the channel's end is decided. A panic in it is
 // one of the handler.
 func (c *Channel) After(d time.Duration, f func()) *Timer {
 	t := &Timer{c: c, f: f}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.Open() {
+		t.f = nil
+		return t
+	}
+	a := c.asideLocked()
+	if a.timers == nil {
+		a.timers = make(map[*Timer]struct{})
+	}
+	a.timers[t] = struct{}{}
 	c.ep.rt.timers.Set(&t.node, t, time.Now().Add(d))
 	return t
 }
@@ -273,7 +280,33 @@ func (c *Channel) After(d time.Duration, f func()) *Timer {
 // that it ran, is running or was stopped before.
 func (t *Timer) Stop() bool {
 	t.c.ep.rt.timers.Stop(&t.node)
-	return t.state.CompareAndSwap(timerSet, timerDone)
+	return t.take() != nil
+}
+
+// take is the function, for the first who asks.
+func (t *Timer) take() func() {
+	c := t.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := t.f
+	t.f = nil
+	if c.aside != nil {
+		delete(c.aside.timers, t)
+	}
+	return f
+}
+
+// stopTimers keeps what is set from firing, and from holding the channel.
+func (c *Channel) stopTimers() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.aside == nil {
+		return
+	}
+	for t := range c.aside.timers {
+		c.ep.rt.timers.Stop(&t.node)
+	}
+	c.aside.timers, c.aside.due = nil, nil
 }
 
 // Expired implements supervisor.Owner.
@@ -281,11 +314,7 @@ func (t *Timer) Expired(*supervisor.Timer) {
 	c := t.c
 	c.mu.Lock()
 	a := c.asideLocked()
-	a.due = append(a.due, func() {
-		if t.state.CompareAndSwap(timerSet, timerDone) {
-			t.f()
-		}
-	})
+	a.due = append(a.due, t)
 	c.mu.Unlock()
 	c.box.Raise(sigDue)
 }

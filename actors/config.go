@@ -60,7 +60,9 @@ type Config struct {
 }
 
 // Options are an endpoint's. A zero field takes the runtime's value, and its
-// default where the runtime has none. Durations: negative switches off.
+// default where the runtime has none: what the runtime has switched on, an
+// endpoint cannot switch off with false or nil. Durations: negative switches
+// off.
 type Options struct {
 	// Origins are patterns of hosts, or of scheme://host, that pages of other
 	// origins may connect from, such as "*.example.com" ("*" for any).
@@ -89,14 +91,18 @@ type Options struct {
 	// the peer (what the kernel has not taken included). Default 1024.
 	MailboxMessages int
 
-	// MailboxBytes bounds the bytes of the same, both together. Default 1 MiB.
+	// MailboxBytes bounds the bytes of the same, both together. A message larger
+	// than that is refused with ErrTooBig. Default 4 MiB, or four times
+	// MaxMessageBytes if that is more.
 	MailboxBytes int
 
 	// Overflow is what Send does when the mailbox is full. Default Reject.
 	Overflow Policy
 
 	// BroadcastOverflow is what a broadcast does to a channel whose mailbox is
-	// full. Default CloseSlow: it is closed with 1013. Block is no choice.
+	// full. Default CloseSlow: it is closed with 1013, though not if its peer has
+	// read everything and the channel has only not had its turn yet: then four
+	// times the limits may wait. Block is no choice.
 	BroadcastOverflow Policy
 
 	// IdleTimeout closes a WebSocket after so long without a message in either
@@ -154,7 +160,7 @@ const (
 	DefaultDrainPause       = 100 * time.Millisecond
 	DefaultMaxMessageBytes  = transport.DefaultMaxMessageBytes
 	DefaultMailboxMessages  = mailbox.DefaultMessages
-	DefaultMailboxBytes     = mailbox.DefaultBytes
+	DefaultMailboxBytes     = 4 << 20
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultWriteTimeout     = 10 * time.Second
 	DefaultPingInterval     = 25 * time.Second
@@ -206,7 +212,7 @@ func (o Options) withDefaults(from Options) Options {
 	o.WebSocketOnly = o.WebSocketOnly || from.WebSocketOnly
 	o.MaxMessageBytes = pick(o.MaxMessageBytes, from.MaxMessageBytes, DefaultMaxMessageBytes)
 	o.MailboxMessages = pick(o.MailboxMessages, from.MailboxMessages, DefaultMailboxMessages)
-	o.MailboxBytes = pick(o.MailboxBytes, from.MailboxBytes, DefaultMailboxBytes)
+	o.MailboxBytes = pick(o.MailboxBytes, from.MailboxBytes, max(DefaultMailboxBytes, 4*o.MaxMessageBytes))
 	o.Overflow = pickPolicy(o.Overflow, from.Overflow, Reject)
 	o.BroadcastOverflow = pickPolicy(o.BroadcastOverflow, from.BroadcastOverflow, CloseSlow)
 	o.IdleTimeout = pick(o.IdleTimeout, from.IdleTimeout)

@@ -44,18 +44,16 @@ func (c *Channel) checkDeadlines() {
 // passedWhileOpen is the end that a passed deadline means, if one has.
 func (c *Channel) passedWhileOpen(o *Options, passed func(int64, time.Duration) bool) *ending {
 	if c.congested {
-		switch {
-		case c.link.Taken() == 0:
-			if o.HandshakeTimeout > 0 && passed(c.openedAt, o.HandshakeTimeout) {
+		taken := c.link.Taken()
+		if taken != c.stallMark {
+			c.stallAt, c.stallMark = c.ep.rt.now(), taken
+		}
+		if taken == 0 && o.HandshakeTimeout > 0 {
+			if passed(c.openedAt, o.HandshakeTimeout) {
 				return &ending{cause: supervisor.CauseHandshakeTimeout}
 			}
-		case c.link.Taken() != c.stallMark:
-			c.stallAt, c.stallMark = c.ep.rt.now(), c.link.Taken()
-			fallthrough
-		default:
-			if o.WriteTimeout > 0 && passed(c.stallAt, o.WriteTimeout) {
-				return &ending{cause: supervisor.CauseWriteTimeout}
-			}
+		} else if o.WriteTimeout > 0 && passed(c.stallAt, o.WriteTimeout) {
+			return &ending{cause: supervisor.CauseWriteTimeout}
 		}
 	}
 	if !c.IsWebSocket() {

@@ -2,7 +2,7 @@ package actors
 
 import (
 	"errors"
-	"fmt"
+
 	"iter"
 	"net/http"
 	"slices"
@@ -21,15 +21,15 @@ import (
 // WebSocket channel, a request that accepts text/event-stream a channel of
 // server-sent events, any other a plain HTTP stream.
 type Endpoint struct {
-	rt    *Runtime
-	opts  Options
-	links transport.Config
-	box   mailbox.Config
-	props *actor.Props
-	mute  *actor.Props // of a handler that does nothing
+	rt       *Runtime
+	opts     Options
+	links    transport.Config
+	box      mailbox.Config
+	props    *actor.Props // of the behavior
+	guardian *supervisor.Strategy
 
-	spawning sync.Mutex
-	pending  *Channel // the one being spawned; guarded by spawning
+	mu       sync.Mutex // guards what follows
+	spawners []*spawner // not in use
 }
 
 // Handler is an endpoint with the runtime's own options. It panics if b is nil
@@ -73,13 +73,7 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 			Deadline:   max(opts.HandlerDeadline, 0),
 		},
 	}
-	ours := []actor.PropsOption{
-		actor.WithGuardian(supervisor.NewStrategy(rt.decide)),
-		actor.WithMailbox(func() actor.Mailbox { return &ep.pending.box }),
-		actor.WithOnInit(ep.adopt),
-	}
-	ep.props = props.Clone(ours...)
-	ep.mute = actor.PropsFromFunc(func(actor.Context) {}, ours...)
+	ep.props, ep.guardian = props, supervisor.NewStrategy(rt.decide)
 	return ep, nil
 }
 
@@ -148,7 +142,9 @@ type answerWatch struct {
 }
 
 func (a *answerWatch) WriteHeader(status int) {
-	a.written, a.status = true, status
+	if status >= http.StatusOK { // not the informational ones
+		a.written, a.status = true, status
+	}
 	a.ResponseWriter.WriteHeader(status)
 }
 
@@ -213,12 +209,18 @@ func (ep *Endpoint) accept(w http.ResponseWriter, r *http.Request, uid string) (
 		ep.refuseSpawn(w, r, err)
 		return nil, err
 	}
+	arrived := false
+	defer func() {
+		if !arrived { // refused, or a ResponseWriter of the application's panicked
+			c.discard()
+		}
+	}()
 	link, err := ep.link(w, r)
 	if err != nil {
-		c.discard()
 		ep.refuseError(w, r, err)
 		return nil, err
 	}
+	arrived = true
 	c.arrive(link)
 	link.Hold()
 	return c, nil
@@ -301,29 +303,14 @@ func (ep *Endpoint) newChannel(r *http.Request, uid string, framing transport.Fr
 		return nil, err
 	}
 	c := &Channel{ep: ep, uid: uid, framing: framing}
-	if r != nil {
+	if r != nil && r.URL != nil {
 		c.setRequest(r)
 	}
 	c.box.Init(&ep.box, (*owner)(c))
-	if err := ep.spawn(c, ep.props, ep.rt.nextName()); err != nil {
+	c.box.Hold(true) // until there is a link
+	if err := ep.spawn(c, false, ep.rt.nextName()); err != nil {
 		ep.rt.leave()
 		return nil, err
 	}
 	return c, nil
-}
-
-// spawn gives c an actor under the given name. The producers of the props,
-// which protoactor calls meanwhile, take c from ep.pending.
-func (ep *Endpoint) spawn(c *Channel, props *actor.Props, name string) (err error) {
-	ep.spawning.Lock()
-	defer ep.spawning.Unlock()
-	ep.pending = c
-	defer func() {
-		ep.pending = nil
-		if reason := recover(); reason != nil {
-			err = fmt.Errorf("actors: making a handler panicked: %v", reason)
-		}
-	}()
-	_, err = ep.rt.system.Root.SpawnNamed(props, name)
-	return err
 }

@@ -28,7 +28,7 @@ func (c *Channel) pump() {
 			return
 		}
 		if n == turnMessages {
-			c.box.Raise(sigReadable)
+			c.box.Later(sigReadable)
 			return
 		}
 		in, ok := c.link.Next()
@@ -65,6 +65,7 @@ func (c *Channel) incoming(in transport.Incoming) {
 		// that a flood of them does not fill our queue.
 		c.passingly().pong, _ = transport.NewPong(in.Data)
 	case transport.KindClose:
+		c.ended = true
 		c.finishWith(ending{cause: supervisor.CausePeerClosed, code: in.Code, reason: in.Reason})
 	case transport.KindEnd:
 		c.inputEnded(in.Err)
@@ -83,7 +84,7 @@ func (c *Channel) pumpGoodbye() {
 		if !ok {
 			return
 		}
-		if in.Kind == transport.KindEnd && !isFault(in.Err) {
+		if in.Kind == transport.KindClose || in.Kind == transport.KindEnd && !isFault(in.Err) {
 			c.ended = true
 		}
 	}

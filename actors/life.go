@@ -37,6 +37,7 @@ func (c *Channel) open() {
 	rt := c.ep.rt
 	if a := c.coming.Swap(nil); a != nil {
 		c.link = a.link
+		c.box.Hold(false)
 		now := rt.now()
 		c.openedAt, c.lastIn, c.lastData = now, now, now
 		rt.reg.Add(&c.member, (*subscriber)(c))
@@ -76,6 +77,7 @@ func (c *Channel) listen() {
 	if !c.listening {
 		c.listening = true
 		c.link.Start((*sink)(c))
+		c.box.Raise(sigWritable) // for what was taken before
 	}
 }
 
@@ -108,9 +110,6 @@ func (c *Channel) runDue() {
 		if f == nil {
 			return
 		}
-		if at == inTimer && !c.Open() {
-			continue
-		}
 		c.where = at
 		c.box.Call(at, f)
 		c.where = inNothing
@@ -128,17 +127,30 @@ func (c *Channel) nextDue() (func(), where) {
 		}
 		return func() { done.f(done.out, done.err) }, inCompletion
 	}
+	for c.Open() {
+		t := c.firedTimer()
+		if t == nil {
+			break
+		}
+		if f := t.take(); f != nil {
+			return f, inTimer
+		}
+	}
+	return nil, inNothing
+}
+
+func (c *Channel) firedTimer() *Timer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a := c.aside
 	if a == nil || len(a.due) == 0 {
-		return nil, inNothing
+		return nil
 	}
-	f := a.due[0]
+	t := a.due[0]
 	if a.due = a.due[1:]; len(a.due) == 0 {
 		a.due = nil
 	}
-	return f, inTimer
+	return t
 }
 
 // completion is an outcome that somebody asked to hear of.
@@ -163,6 +175,7 @@ func (c *Channel) beginClose() {
 		return
 	}
 	e := c.end.Load()
+	c.box.Seal() // whoever decided the end may not have come to it yet
 	c.listen()
 	switch manner(e.cause) {
 	case atOnce:
@@ -281,6 +294,7 @@ func (c *Channel) release() {
 	rt := c.ep.rt
 	c.phase = closed
 	rt.timers.Stop(&c.timer)
+	c.stopTimers()
 	if c.link != nil {
 		c.link.Release()
 	}

@@ -118,6 +118,8 @@ type Event = transport.SSE
 var (
 	ErrClosed   = mailbox.ErrClosed
 	ErrFull     = mailbox.ErrFull
+	ErrTooBig   = mailbox.ErrTooBig
+	ErrKey      = mailbox.ErrKey
 	ErrBudget   = mailbox.ErrBudget
 	ErrDropped  = mailbox.ErrDropped
 	ErrOverflow = mailbox.ErrOverflow

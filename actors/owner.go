@@ -16,9 +16,9 @@ const (
 	sigArrived                               // the link is there
 	sigRestarted                             // a fresh handler has taken over
 	sigDue                                   // timers or outcomes have something to run
-	sigTimer                                 // the earliest deadline has come
 	sigWritable                              // the kernel takes bytes again
 	sigReadable                              // the peer has sent something
+	sigTimer                                 // the earliest deadline has come
 	sigClose                                 // the end was decided
 	sigFinish                                // the last calls were interrupted
 )
@@ -58,26 +58,29 @@ func (e *expiry) Expired(*supervisor.Timer) { (*Channel)(e).box.Raise(sigTimer) 
 // Route implements mailbox.Owner: messages of this package, sent to the PID,
 // take effect by themselves, but for *Message, which is the handler's as all
 // others are.
-func (o *owner) Route(message any) (mailbox.Destination, mailbox.Item, Policy, error) {
+func (o *owner) Route(message any) (handled bool, err error) {
 	c := (*Channel)(o)
 	switch m := actor.UnwrapEnvelopeMessage(message).(type) {
 	case *Push:
 		p, so, err := prepare(m.Message, m.Options)
 		if err != nil {
-			return mailbox.ToPeer, mailbox.Item{}, Policy{}, err
+			return false, err
 		}
-		return mailbox.ToPeer, mailbox.Item{Message: p, Size: p.Size(), Done: so.done}, so.policy.Or(c.ep.opts.Overflow), nil
+		if so.policy = so.policy.Or(c.ep.opts.Overflow); so.policy.Waits() {
+			so.policy = Reject // a PID's sender cannot be made to wait
+		}
+		return true, c.post(p, so)
 	case *Close:
 		if m.Code == 0 {
 			c.Close()
-			return mailbox.Handled, mailbox.Item{}, Policy{}, nil
+			return true, nil
 		}
 		_, err := c.CloseWith(m.Code, m.Reason)
-		return mailbox.Handled, mailbox.Item{}, Policy{}, err
+		return true, err
 	case *Opened, *Closed, *Restarted, *Error:
-		return mailbox.Handled, mailbox.Item{}, Policy{}, errForged
+		return false, errForged
 	}
-	return mailbox.ToHandler, mailbox.Item{}, Policy{}, nil
+	return false, nil
 }
 
 // errForged keeps the turns of a channel's life to the channel: sent by others
@@ -160,7 +163,10 @@ func (c *Channel) act(s mailbox.Signals) {
 		c.runDue()
 	case sigTimer:
 		c.armed = 0
-		c.pump() // what has arrived while the handler was busy is in time
+		c.pump() // what has arrived while the handler was busy is in time,
+		if c.congested {
+			c.flush() // and so is what the peer has taken
+		}
 		c.checkDeadlines()
 	case sigWritable:
 		c.writable()
@@ -184,8 +190,12 @@ func (o *owner) Stopping() {
 		return
 	}
 	c.finishWith(ending{cause: supervisor.CauseStopped, quick: true})
-	if c.link == nil {
+	switch {
+	case c.link == nil:
 		c.finish()
+	case c.phase >= flushing: // it was closing before, with more patience
+		c.closeBy = min(c.closeBy, c.ep.rt.now()+int64(quickClose))
+		c.checkDeadlines()
 	}
 }
 
@@ -238,7 +248,7 @@ func (o *owner) Fenced(f mailbox.Failure) {
 	})
 	if c.phase == closed {
 		if at == inCompletion { // Close is still to come
-			c.respawn()
+			c.respawn(at == inMaking)
 			c.box.Raise(sigFinish)
 			return
 		}
@@ -249,7 +259,7 @@ func (o *owner) Fenced(f mailbox.Failure) {
 	if c.directive == actor.StopDirective {
 		c.finishWith(ending{cause: supervisor.CauseHandlerStuck})
 	}
-	c.respawn()
+	c.respawn(at == inMaking)
 	c.resume()
 }
 
@@ -262,6 +272,8 @@ func (o *owner) Gone() {
 	for _, child := range c.orphans() {
 		c.ep.rt.system.Root.Stop(child)
 	}
+	// Whoever still holds the PID or the Channel holds no more than their names.
+	c.link, c.passing = nil, nil
 	c.mu.Lock()
 	c.gone = true
 	if c.aside != nil && c.aside.done != nil {

@@ -89,7 +89,7 @@ const endOfHead = "\r\n\r\n"
 
 func record(r *http.Request) *requestRecord {
 	var b strings.Builder
-	b.WriteString(r.Method + " " + r.URL.RequestURI() + " HTTP/1.1\r\nHost: " + r.Host + "\r\n")
+	b.WriteString(r.Method + " " + r.URL.RequestURI() + " " + r.Proto + "\r\nHost: " + r.Host + "\r\n")
 	_ = r.Header.Write(&b) // a Builder does not fail
 	b.WriteString("\r\n" + r.RemoteAddr)
 	rec := &requestRecord{text: strings.Clone(b.String())}

@@ -98,10 +98,17 @@ func Start(cfg Config) (*Runtime, error) {
 	if rt.disp, err = mailbox.NewDispatcher(mailbox.DispatcherConfig{
 		Workers:   cfg.Workers,
 		Abandoned: rt.abandonedEnded,
+		SourceEnded: func(err error) {
+			if !errors.Is(err, transport.ErrPollerClosed) {
+				rt.log.Error("the poller failed: its channels hear nothing any more", "err", err)
+			}
+		},
 	}); err != nil {
 		return nil, err
 	}
-	rt.standard = mailbox.Config{Dispatcher: rt.disp, Messages: math.MaxInt32, Bytes: math.MaxInt}
+	// The registry bounds what waits for its shards itself. After each of their
+	// turns those they delivered to have theirs.
+	rt.standard = mailbox.Config{Dispatcher: rt.disp, Messages: math.MaxInt32, Bytes: math.MaxInt, Share: 1}
 	if cfg.Driver != DriverGoroutine {
 		switch rt.poller, err = transport.NewPoller(); {
 		case err == nil:
@@ -128,6 +135,10 @@ func Start(cfg Config) (*Runtime, error) {
 		Grace:  cfg.PresenceGrace,
 		Name:   "troupe-" + rt.epoch + "/",
 	}); err != nil {
+		if rt.poller != nil {
+			_ = rt.poller.Close() // what matters is that there is no registry
+		}
+		rt.disp.Close()
 		return nil, err
 	}
 	return rt, nil

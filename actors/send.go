@@ -29,7 +29,7 @@ func WithPolicy(p Policy) SendOption { return policyOption{p} }
 
 // Latest lets this message replace the one that waits under the same key, in
 // its place: of a value that changes often a slow peer gets the newest. The key
-// must be comparable.
+// must be comparable and not nil: else the send returns ErrKey.
 func Latest(key any) SendOption { return policyOption{mailbox.Latest(key)} }
 
 // Block makes the send wait for room until ctx is done. Not from the channel's
@@ -59,8 +59,8 @@ func ThenClose() SendOption { return closeOption{} }
 //
 // A nil error means that the message waits in its turn. Any other error is its
 // outcome: ErrClosed, ErrFull (what Overflow or the option says happens then),
-// ErrDropped, ErrOverflow, ErrBudget, an error of Block, or ErrType or
-// ErrNotUTF8 for a v that cannot be sent.
+// ErrDropped, ErrOverflow, ErrTooBig, ErrBudget, ErrKey, an error of Block, or
+// ErrType or ErrNotUTF8 for a v that cannot be sent.
 func (c *Channel) Send(v any, options ...SendOption) error {
 	p, o, err := prepare(v, options)
 	if err != nil {
@@ -110,6 +110,9 @@ func prepare(v any, options []SendOption) (*transport.Packet, sendOptions, error
 	for _, option := range options {
 		option.apply(&o)
 	}
+	if err := o.policy.Check(); err != nil {
+		return nil, o, err
+	}
 	switch v := v.(type) {
 	case string:
 		return encode(Text(v), o)
@@ -118,12 +121,16 @@ func prepare(v any, options []SendOption) (*transport.Packet, sendOptions, error
 	case Message:
 		return encode(v, o)
 	case *Message:
-		return encode(*v, o)
+		if v != nil {
+			return encode(*v, o)
+		}
 	case Event:
 		p, err := transport.NewEvent(v)
 		return p, o, err
 	case *transport.Packet:
-		return v, o, nil
+		if v != nil {
+			return v, o, nil
+		}
 	}
 	return nil, o, fmt.Errorf("%w: %T", ErrType, v)
 }

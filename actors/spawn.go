@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -49,38 +50,111 @@ func (rt *Runtime) findHomes() {
 	}
 }
 
+// spawner makes one actor at a time, and knows for which channel: protoactor
+// calls the producers of props without saying so. Nothing is locked while the
+// application's own producer runs.
+type spawner struct {
+	ep          *Endpoint
+	props, mute *actor.Props // of the behavior; of a handler that does nothing
+	pending     *Channel
+	made        func() // ends the call in which a handler is made for a stuck one
+}
+
+// spawner takes one that is not in use.
+func (ep *Endpoint) spawner() *spawner {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if last := len(ep.spawners) - 1; last >= 0 {
+		s := ep.spawners[last]
+		ep.spawners = ep.spawners[:last]
+		return s
+	}
+	s := &spawner{ep: ep}
+	ours := []actor.PropsOption{
+		actor.WithGuardian(ep.guardian),
+		actor.WithMailbox(func() actor.Mailbox { return &s.pending.box }),
+		actor.WithOnInit(s.adopt),
+	}
+	s.props = ep.props.Clone(ours...)
+	s.mute = actor.PropsFromFunc(func(actor.Context) {}, ours...)
+	return s
+}
+
+// spawn gives c an actor under the given name: one of the behavior, or a mute
+// one.
+func (ep *Endpoint) spawn(c *Channel, mute bool, name string) (err error) {
+	s := ep.spawner()
+	s.pending = c
+	if c.pid != nil { // not the first: its mailbox is being drained here
+		c.where = inMaking
+		call := c.box.Begin(inMaking)
+		s.made = func() { c.box.End(call) }
+	}
+	defer func() {
+		if reason := recover(); reason != nil {
+			s.commit()
+			err = fmt.Errorf("actors: making a handler panicked: %v", reason)
+			ep.rt.system.ProcessRegistry.LocalPIDs.GetBucket(name).Remove(name)
+		}
+		s.pending = nil
+		ep.mu.Lock()
+		ep.spawners = append(ep.spawners, s)
+		ep.mu.Unlock()
+	}()
+	props := s.props
+	if mute {
+		props = s.mute
+	}
+	_, err = ep.rt.system.Root.SpawnNamed(props, name)
+	return err
+}
+
 // adopt runs when the pending channel's actor context exists and nothing was
 // sent to it yet. It puts the channel in the registry in place of what
 // protoactor put there, and gives a context that replaces a stuck one, which
 // was spawned under a name of its own, the name of the channel.
-func (ep *Endpoint) adopt(ctx actor.Context) {
-	c, pids := ep.pending, ep.rt.system.ProcessRegistry.LocalPIDs
+func (s *spawner) adopt(ctx actor.Context) {
+	c, pids := s.pending, s.ep.rt.system.ProcessRegistry.LocalPIDs
 	self := ctx.Self()
 	if c.pid != nil {
 		pids.GetBucket(self.Id).Remove(self.Id)
 		self.Id = c.pid.Id
+		s.commit() // from here on the mailbox is changed
 		return
 	}
 	c.pid = self
 	pids.GetBucket(self.Id).Set(self.Id, (*process)(c))
 }
 
+// commit ends the application's part of a spawn. If that was fenced off
+// meanwhile, it does not return.
+func (s *spawner) commit() {
+	if made := s.made; made != nil {
+		s.made = nil
+		made()
+	}
+}
+
 // respawn gives the channel a fresh actor context while the old one is in the
-// hands of a handler that does not return. If no handler can be made, one that
-// does nothing sees the channel to its end.
-func (c *Channel) respawn() {
+// hands of a handler that does not return. If no handler can be made, or making
+// it got stuck as well, one that does nothing sees the channel to its end.
+func (c *Channel) respawn(mute bool) {
 	for _, child := range c.orphans() {
 		c.ep.rt.system.Root.Stop(child)
 	}
-	err := c.ep.spawn(c, c.ep.props, c.pid.Id+"/"+c.ep.rt.nextName())
-	if err == nil {
-		return
+	if !mute {
+		err := c.ep.spawn(c, false, c.pid.Id+"/"+c.ep.rt.nextName())
+		c.where = inNothing
+		if err == nil {
+			return
+		}
+		c.ep.rt.log.Error("replacing a stuck handler", "id", c.pid.Id, "err", err)
 	}
-	c.ep.rt.log.Error("replacing a stuck handler", "id", c.pid.Id, "err", err)
-	c.finishWith(ending{cause: supervisor.CauseHandlerStuck, err: err})
-	if err := c.ep.spawn(c, c.ep.mute, c.pid.Id+"/"+c.ep.rt.nextName()); err != nil {
+	c.finishWith(ending{cause: supervisor.CauseHandlerStuck})
+	if err := c.ep.spawn(c, true, c.pid.Id+"/"+c.ep.rt.nextName()); err != nil {
 		c.ep.rt.log.Error("replacing a stuck handler by none", "id", c.pid.Id, "err", err)
 	}
+	c.where = inNothing
 }
 
 // rememberChildren keeps track of the children that handlers spawn, so that

@@ -27,8 +27,12 @@ func (rt *Runtime) Stop(ctx context.Context) error {
 	rt.mu.Lock()
 	if rt.stopping {
 		rt.mu.Unlock()
-		<-rt.stopped
-		return nil
+		select {
+		case <-rt.stopped:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	rt.stopping = true
 	rt.mu.Unlock()
@@ -54,6 +58,10 @@ func (rt *Runtime) Stop(ctx context.Context) error {
 // forced is how long a channel that was cut off may take until its handler is
 // taken for stuck.
 const forced = time.Second
+
+// patience is how many times forced a drain waits for channels that are still
+// being made, when all others have ended.
+const patience = 3
 
 func (rt *Runtime) drain(ctx context.Context, cause supervisor.Cause) error {
 	empty, first, open := rt.closeDoors()
@@ -82,8 +90,9 @@ func (rt *Runtime) drain(ctx context.Context, cause supervisor.Cause) error {
 func (rt *Runtime) closeDoors() (empty chan struct{}, first bool, open int) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
-	first = rt.state == Running
-	rt.state = Draining
+	if first = rt.state == Running; first {
+		rt.state = Draining
+	}
 	empty = rt.empty
 	if empty == nil {
 		empty = make(chan struct{})
@@ -124,16 +133,19 @@ func (rt *Runtime) cutOff(empty <-chan struct{}, cause supervisor.Cause) int {
 		c.finishWith(ending{cause: cause})
 		c.box.Raise(sigKill)
 	}
-	for {
+	for idle := 0; idle < patience; idle++ {
 		select {
 		case <-empty:
 			return cut
 		case <-time.After(forced):
 		}
 		for c := range rt.everyChannel() {
+			idle = 0
 			rt.system.Root.Stop(c.pid) // one that waits for its children to restart hears nothing else
 			c.box.Raise(sigKill)
 			rt.disp.Expire(&c.box)
 		}
 	}
+	rt.log.Error("giving up on requests whose channels were never made: their handlers' producers do not return")
+	return cut
 }

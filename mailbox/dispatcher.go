@@ -34,15 +34,19 @@ type DispatcherConfig struct {
 	// Abandoned, if set, hears that a fenced goroutine has ended after all,
 	// and what it panicked with, if it did. It is called on that goroutine.
 	Abandoned func(reason any)
+
+	// SourceEnded, if set, hears the error with which the source ended.
+	SourceEnded func(err error)
 }
 
 // Dispatcher runs mailboxes on reused goroutines: as many as Workers while
 // handlers do not block, more while they do, none while nothing is to be done
 // (but one that leads, if there is a source).
 type Dispatcher struct {
-	workers   int
-	idleAfter time.Duration
-	abandoned func(any)
+	workers     int
+	idleAfter   time.Duration
+	abandoned   func(any)
+	sourceEnded func(error)
 
 	mu         sync.Mutex // guards what follows
 	head, tail *Mailbox   // run queue
@@ -61,6 +65,7 @@ type Dispatcher struct {
 
 	stop      chan struct{}
 	poke      chan struct{} // to the monitor: look again soon
+	traced    time.Time     // when goroutines were last traced; the monitor's own
 	fencedNow atomic.Int64
 }
 
@@ -73,12 +78,13 @@ func NewDispatcher(cfg DispatcherConfig) (*Dispatcher, error) {
 		return nil, fmt.Errorf("mailbox: DispatcherConfig.Idle is %v, want 0 (10s) or more", cfg.Idle)
 	}
 	d := &Dispatcher{
-		workers:   or(cfg.Workers, runtime.GOMAXPROCS(0)),
-		idleAfter: cfg.Idle,
-		abandoned: cfg.Abandoned,
-		busy:      make(map[*worker]struct{}),
-		stop:      make(chan struct{}),
-		poke:      make(chan struct{}, 1),
+		workers:     or(cfg.Workers, runtime.GOMAXPROCS(0)),
+		idleAfter:   cfg.Idle,
+		abandoned:   cfg.Abandoned,
+		sourceEnded: cfg.SourceEnded,
+		busy:        make(map[*worker]struct{}),
+		stop:        make(chan struct{}),
+		poke:        make(chan struct{}, 1),
 	}
 	if d.idleAfter == 0 {
 		d.idleAfter = 10 * time.Second

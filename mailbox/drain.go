@@ -17,6 +17,7 @@ var ErrGoexit = errors.New("mailbox: the handler called runtime.Goexit")
 func (m *Mailbox) drain(w *worker) (more bool) {
 	m.mu.Lock()
 	m.state, m.worker = running, w
+	m.signals, m.later = m.signals|m.later, 0
 	m.mu.Unlock()
 	m.left = m.cfg.share()
 	for {
@@ -28,7 +29,7 @@ func (m *Mailbox) drain(w *worker) (more bool) {
 			m.state = idle
 			m.mu.Unlock()
 			return false
-		case m.left <= 0:
+		case m.left <= 0 || m.later != 0:
 			m.state = queued
 			m.mu.Unlock()
 			return true
@@ -133,20 +134,29 @@ func (m *Mailbox) flush() {
 // panic, or be fenced off and never return. Only while draining; whatever the
 // caller must not lose is stored before.
 func (m *Mailbox) Invoke(message any) {
-	m.current = message
 	inv := m.inv // not once a monitor may give the mailbox to another goroutine
-	call := m.gate.enter()
+	call := m.Begin(message)
 	inv.InvokeUserMessage(message)
-	m.gate.leave(call)
-	m.current = nil
+	m.End(call)
 }
 
 // Call runs application code that is no message, as Invoke does; about is what
 // failures are reported with.
 func (m *Mailbox) Call(about any, f func()) {
-	m.current = about
-	call := m.gate.enter()
+	call := m.Begin(about)
 	f()
+	m.End(call)
+}
+
+// Begin marks the start of application code, and End its end, where Call will
+// not do. If the call was fenced off meanwhile, End ends the goroutine.
+func (m *Mailbox) Begin(about any) (call uint64) {
+	m.current = about
+	return m.gate.enter()
+}
+
+// End is the end of what Begin began.
+func (m *Mailbox) End(call uint64) {
 	m.gate.leave(call)
 	m.current = nil
 }
@@ -155,7 +165,6 @@ func (m *Mailbox) Call(about any, f func()) {
 // returned instead.
 func (m *Mailbox) Guard(about any, f func()) (failure *Failure) {
 	epoch := epochOf(m.gate.v.Load())
-	m.current = about
 	ended := false
 	defer func() {
 		if ended {
@@ -171,10 +180,9 @@ func (m *Mailbox) Guard(about any, f func()) (failure *Failure) {
 			m.current = nil
 		}
 	}()
-	call := m.gate.enter()
+	call := m.Begin(about)
 	f()
-	m.gate.leave(call)
-	m.current = nil
+	m.End(call)
 	ended = true
 	return nil
 }
@@ -211,6 +219,10 @@ func (m *Mailbox) overran(f Failure) {
 	if m.owner == nil {
 		// An ordinary actor cannot be given a new context under its old one:
 		// it ends here.
+		if m.system != nil {
+			m.system.Logger().Error("an actor overran its deadline and was given up",
+				"self", m.self, "for", f.For, "stack", string(f.Stack))
+		}
 		m.forceGone()
 		return
 	}
@@ -221,7 +233,9 @@ func (m *Mailbox) overran(f Failure) {
 func (m *Mailbox) handleSystem(message any) {
 	switch message := message.(type) {
 	case *actor.SuspendMailbox:
-		m.setPaused(true)
+		m.mu.Lock()
+		m.paused = !m.stopped // after a Stop nobody would resume it
+		m.mu.Unlock()
 	case *actor.ResumeMailbox:
 		m.setPaused(false)
 	case *actor.Watch:
@@ -260,12 +274,10 @@ func (m *Mailbox) invokeSystem(message any) {
 		m.finish(message)
 		return
 	}
-	m.current = message
 	inv := m.inv
-	call := m.gate.enter()
+	call := m.Begin(message)
 	inv.InvokeSystemMessage(message)
-	m.gate.leave(call)
-	m.current = nil
+	m.End(call)
 }
 
 // Terminate stops the actor: it hears Stopping, its children are stopped and
@@ -295,7 +307,8 @@ func (m *Mailbox) finish(message any) {
 		m.gone()
 		return
 	}
-	if _, there := m.system.ProcessRegistry.GetLocal(m.self.Id); !there {
+	p, there := m.system.ProcessRegistry.GetLocal(m.self.Id)
+	if !there || m.rare != nil && m.rare.process != nil && m.rare.process != p {
 		m.gone()
 	}
 }
@@ -317,7 +330,7 @@ func (m *Mailbox) gone() {
 		return
 	}
 	m.closed, m.sealed = true, true
-	m.signals = 0
+	m.signals, m.later = 0, 0
 	m.wakeWaiters()
 	sys := m.sys
 	m.sys = nil
@@ -332,9 +345,7 @@ func (m *Mailbox) gone() {
 		letters = append(letters, it.Message)
 	}
 	for m.out.n > 0 {
-		it := m.out.pop()
-		m.giveBack(it.Size)
-		m.lose(it, Closed)
+		m.lose(m.popOut(), Closed)
 	}
 	m.rare = nil
 	m.mu.Unlock()
@@ -350,4 +361,5 @@ func (m *Mailbox) gone() {
 	if m.owner != nil {
 		m.owner.Gone()
 	}
+	m.inv = nil // whoever still holds the PID does not hold the handler
 }

@@ -73,13 +73,13 @@ func or(n, otherwise int) int {
 type Signals uint32
 
 // Owner is the channel a mailbox belongs to. Route, Overflow and Lost are
-// called on the poster's goroutine (DeadLetter on any) and must neither block
-// nor post; the rest
+// called on the poster's goroutine (DeadLetter on any) and must not block; the
+// last two may be called under the mailbox's lock; the rest
 // while draining, never concurrently.
 type Owner interface {
-	// Route sorts a message that arrived by PID. For ToPeer it gives the item
-	// and the policy its sender chose. An error makes it a dead letter.
-	Route(message any) (Destination, Item, Policy, error)
+	// Route sees a message that arrived by PID first, and reports whether it has
+	// taken effect: else it is the handler's. An error makes it a dead letter.
+	Route(message any) (handled bool, err error)
 
 	// Received handles a message of the inbox, by Invoke or otherwise.
 	Received(message any)
@@ -117,15 +117,6 @@ type Owner interface {
 	// Gone: the actor has stopped, nothing runs any more.
 	Gone()
 }
-
-// Destination is where a message that arrived by PID goes.
-type Destination uint8
-
-const (
-	ToHandler Destination = iota // the inbox
-	ToPeer                       // the outbox
-	Handled                      // nowhere: it took effect at once
-)
 
 // Failure is a call of application code that did not end well.
 type Failure struct {
@@ -171,10 +162,12 @@ type Mailbox struct {
 	held     bool // the link has no room: an outbox alone is no reason to run
 	barred   bool // the owner is not ready for the inbox yet
 	signals  Signals
+	later    Signals // for the next turn
 	sys      []any
 	in, out  lane
 	unpaid   int // taken from the outbox, not settled
 	bytes    int // of both lanes and of what is unpaid
+	outBytes int // of these, what waits in the outbox
 	fenced   *Failure
 	worker   *worker  // that drains now
 	next     *Mailbox // in the dispatcher's queue
@@ -184,6 +177,7 @@ type Mailbox struct {
 // rare is what most mailboxes never have.
 type rare struct {
 	lost     []lostItem    // outcomes that wait to be told
+	process  actor.Process // an ordinary actor's own, among later ones of its name
 	room     chan struct{} // closed when there may be room; nil while nobody waits
 	watchers []*actor.PID
 }
@@ -231,6 +225,9 @@ func (m *Mailbox) RegisterHandlers(inv actor.MessageInvoker, _ actor.Dispatcher)
 	m.inv = inv
 	if ctx, ok := inv.(actor.Context); ok && m.self == nil {
 		m.self, m.system = ctx.Self(), ctx.ActorSystem()
+		if m.owner == nil {
+			m.rarely().process, _ = m.system.ProcessRegistry.GetLocal(m.self.Id)
+		}
 	}
 }
 
@@ -267,7 +264,7 @@ func (m *Mailbox) runnable() bool {
 	if m.paused || m.closed {
 		return false
 	}
-	return m.signals != 0 || m.in.n > 0 && !m.barred || m.lostItems() > 0 || m.out.n > 0 && !m.held
+	return m.signals|m.later != 0 || m.in.n > 0 && !m.barred || m.lostItems() > 0 || m.out.n > 0 && !m.held
 }
 
 // scheduleAndUnlock hands an idle mailbox with work to the dispatcher.
@@ -286,6 +283,14 @@ func (m *Mailbox) Outbox() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return int(m.out.n)
+}
+
+// Later sets signals for the owner's next turn: the rest of this one, and others
+// that wait, come first. Only while draining.
+func (m *Mailbox) Later(s Signals) {
+	m.mu.Lock()
+	m.later |= s
+	m.mu.Unlock()
 }
 
 // Raise sets signals for the owner. From any goroutine; never blocks.

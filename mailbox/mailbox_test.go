@@ -50,6 +50,7 @@ type fake struct {
 	signals  Signals
 	manual   bool // Flush takes nothing
 	onSignal func(Signals)
+	onFailed func()
 }
 
 func (f *fake) note(format string, args ...any) {
@@ -64,12 +65,10 @@ func (f *fake) noted() []string {
 	return slices.Clone(f.log)
 }
 
-func (f *fake) Route(m any) (Destination, Item, Policy, error) {
-	return ToHandler, Item{}, Policy{}, nil
-}
-func (f *fake) Received(m any)   { f.Invoke(m) }
-func (f *fake) Overflow()        { f.note("overflow") }
-func (f *fake) DeadLetter(m any) { f.note("dead %v", m) }
+func (f *fake) Route(any) (bool, error) { return false, nil }
+func (f *fake) Received(m any)          { f.Invoke(m) }
+func (f *fake) Overflow()               { f.note("overflow") }
+func (f *fake) DeadLetter(m any)        { f.note("dead %v", m) }
 func (f *fake) Lost(o Outcome) {
 	if f.outcomes == nil {
 		f.outcomes = make(map[Outcome]int)
@@ -96,7 +95,12 @@ func (f *fake) Flush() {
 		}
 	}
 }
-func (f *fake) Failed(x Failure) { f.note("failed %v on %v", x.Reason, x.Message) }
+func (f *fake) Failed(x Failure) {
+	f.note("failed %v on %v", x.Reason, x.Message)
+	if f.onFailed != nil {
+		f.onFailed()
+	}
+}
 func (f *fake) Fenced(x Failure) { f.note("fenced %v", x.Message) }
 func (f *fake) Stopping()        { f.note("stopping"); f.Empty(); f.Terminate() }
 func (f *fake) Gone()            { f.note("gone") }
@@ -219,6 +223,7 @@ func TestPolicies(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := new(fake)
 			f.Init(&Config{Messages: 3}, f)
+			f.Hold(true)
 			for _, s := range tt.sends {
 				if err := f.Post(Item{Message: s.m, Size: 1}, s.p); !errors.Is(err, s.err) {
 					t.Errorf("post %s under %v: %v, want %v", s.m, s.p, err, s.err)
@@ -240,6 +245,111 @@ func TestPolicies(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCloseIsPatientWithAnOwnerThatIsNotHeldUp(t *testing.T) {
+	f := new(fake)
+	f.Init(&Config{Messages: 3, Bytes: 100}, f)
+	for i := range 12 {
+		if err := f.Post(Item{Message: i, Size: 1}, Close); err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+	if err := f.Post(Item{Message: 12, Size: 1}, Close); !errors.Is(err, ErrOverflow) {
+		t.Errorf("more than four times the limit: %v", err)
+	}
+	if err := f.Post(Item{Message: 13, Size: 101}, Close); !errors.Is(err, ErrTooBig) {
+		t.Errorf("an item that would never fit: %v", err)
+	}
+	want(t, f.noted(), "overflow")
+	f.Empty()
+}
+
+func TestAKeyThatCannotBeOneIsAnError(t *testing.T) {
+	f := new(fake)
+	f.Init(&Config{}, f)
+	for _, key := range []any{nil, []byte("x"), [1]any{func() {}}} {
+		if err := f.Post(Item{}, Latest(key)); !errors.Is(err, ErrKey) {
+			t.Errorf("key %T: %v", key, err)
+		}
+	}
+	if err := f.Post(Item{}, Latest([1]any{"fine"})); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDropOldestDropsNothingInVain(t *testing.T) {
+	f := new(fake)
+	f.Init(&Config{Bytes: 100}, f)
+	_ = f.Post(Item{Message: "taken", Size: 60}, Reject)
+	f.Take()
+	_ = f.Post(Item{Message: "waits", Size: 30}, Reject)
+	if err := f.Post(Item{Message: "large", Size: 50}, DropOldest); !errors.Is(err, ErrDropped) {
+		t.Error(err)
+	}
+	if it, _ := f.Take(); it.Message != "waits" {
+		t.Errorf("%v waits", it.Message)
+	}
+}
+
+func TestLostItemsAreBounded(t *testing.T) {
+	f := new(fake)
+	f.Init(&Config{Messages: 4}, f)
+	refused := 0
+	for range 1000 {
+		if f.Post(Item{Message: 1, Size: 1, Done: func(Outcome, error) {}}, Latest("same")) != nil {
+			refused++
+		}
+	}
+	if n := f.lostItems(); n > 4 || refused == 0 {
+		t.Errorf("%d lost items wait, %d posts refused", n, refused)
+	}
+}
+
+func TestBytesOfTheInboxWakeABlockedSender(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, DispatcherConfig{})
+		f, pid := b.hear(Config{Bytes: 100}, true, nil)
+		b.system.Root.Send(pid, sized(80))
+		done := make(chan error, 1)
+		go func() { done <- f.Post(Item{Message: "x", Size: 50}, Block(t.Context())) }()
+		synctest.Wait()
+		f.onSignal = func(Signals) { f.Admit() }
+		f.Raise(1)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		b.system.Root.Stop(pid)
+		synctest.Wait()
+		b.disp.Close()
+	})
+}
+
+type sized int
+
+func (s sized) Size() int { return int(s) }
+
+func TestStopBetweenAFailureAndItsSuspension(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, DispatcherConfig{})
+		f, pid := b.hear(Config{}, false, func(*fake, actor.Context) { panic("boom") })
+		f.onSignal = func(Signals) { f.Admit() }
+		f.onFailed = func() {
+			// After failed has looked whether the actor was stopped, as the log
+			// line of protoactor's EscalateFailure would be.
+			f.PostSystemMessage(&actor.SuspendMailbox{})
+			f.PostSystemMessage(&actor.Stop{})
+			f.PostSystemMessage(&actor.SuspendMailbox{})
+			f.PostSystemMessage(&actor.Restart{})
+		}
+		f.Raise(1)
+		b.system.Root.Send(pid, "x")
+		synctest.Wait()
+		if log := f.noted(); log[len(log)-1] != "gone" {
+			t.Errorf("%q", log)
+		}
+		b.disp.Close()
+	})
 }
 
 func TestBytesBoundTogetherWithWhatIsNotSettled(t *testing.T) {

@@ -22,6 +22,7 @@ const (
 type sighting struct {
 	box   *Mailbox
 	call  uint64
+	runs  uint32
 	since time.Time
 }
 
@@ -43,7 +44,7 @@ func (d *Dispatcher) monitor() {
 	defer d.done.Done()
 	t := time.NewTimer(monitorTick)
 	defer t.Stop()
-	quiet := 0
+	quiet, tick, looked := 0, monitorTick, time.Now()
 	for {
 		select {
 		case <-t.C:
@@ -53,9 +54,16 @@ func (d *Dispatcher) monitor() {
 		case <-d.stop:
 			return
 		}
-		tick, over := d.look(time.Now())
+		now := time.Now()
+		if gap := now.Sub(looked); gap > tick+pause {
+			d.forgive(gap - tick)
+		}
+		looked = now
+		var over []overdue
+		tick, over = d.look(now)
+		stacks := d.stacksOf(over, now)
 		for _, o := range over {
-			d.fence(o)
+			d.fence(o, stacks[o.w.goid])
 		}
 		d.mu.Lock()
 		if d.runningLocked()+d.blocked > 0 || d.queued > 0 {
@@ -97,9 +105,9 @@ func (d *Dispatcher) look(now time.Time) (next time.Duration, over []overdue) {
 			next = monitorTick
 			continue
 		}
-		call := box.gate.v.Load()
-		if call&gateBusy == 0 || w.seen.box != box || w.seen.call != call {
-			w.seen = sighting{box, call, now}
+		call, runs := box.gate.v.Load(), w.runs.Load()
+		if w.seen.box != box || w.seen.call != call || w.seen.runs != runs {
+			w.seen = sighting{box, call, runs, now}
 			next = monitorTick
 			continue
 		}
@@ -112,7 +120,7 @@ func (d *Dispatcher) look(now time.Time) (next time.Duration, over []overdue) {
 		if w == d.leader {
 			d.leader = nil
 		}
-		if deadline := box.cfg.Deadline; deadline > 0 {
+		if deadline := box.cfg.Deadline; deadline > 0 && call&gateBusy != 0 {
 			if took >= deadline {
 				over = append(over, overdue{w, w.seen, took})
 			} else {
@@ -136,9 +144,8 @@ func (d *Dispatcher) look(now time.Time) (next time.Duration, over []overdue) {
 }
 
 // fence takes the mailbox from a goroutine that is stuck in application code.
-func (d *Dispatcher) fence(o overdue) {
+func (d *Dispatcher) fence(o overdue, stack []byte) {
 	m := o.box
-	stack := stackOf(o.w.goid)
 	if !m.gate.fence(o.call) {
 		return // it came back at the last moment
 	}
@@ -173,28 +180,52 @@ func (d *Dispatcher) Expire(m *Mailbox) {
 	}
 	d.mu.Unlock()
 	if found != nil {
-		d.fence(*found)
+		d.fence(*found, nil)
 	}
 }
 
-const maxStacks = 16 << 20
+const (
+	maxStackBytes      = 16 << 20
+	maxStackGoroutines = 10_000
+	stackInterval      = time.Second
+)
 
-// stackOf is the stack trace of one goroutine, cut out of that of all. It stops
-// the world for a moment; handlers that overrun their deadline are rare.
-func stackOf(id uint64) []byte {
-	head := fmt.Appendf(nil, "goroutine %d ", id)
-	for size := 64 << 10; ; size *= 4 {
-		buf := make([]byte, size)
-		n := runtime.Stack(buf, true)
-		if i := bytes.Index(buf[:n], head); i >= 0 && (n < size || size >= maxStacks || bytes.Contains(buf[i:n], []byte("\n\n"))) {
-			one := buf[i:n]
-			if end := bytes.Index(one, []byte("\n\n")); end >= 0 {
-				one = one[:end]
-			}
-			return bytes.Clone(one)
+// stacksOf is the stack traces of the workers whose calls are overdue, cut out
+// of one trace of all goroutines. That stops the world, so it is made once a
+// second at most, and not for more goroutines than it takes some ten
+// milliseconds for: those that are fenced off meanwhile are reported without.
+func (d *Dispatcher) stacksOf(over []overdue, now time.Time) map[uint64][]byte {
+	if len(over) == 0 || now.Sub(d.traced) < stackInterval || runtime.NumGoroutine() > maxStackGoroutines {
+		return nil
+	}
+	d.traced = now
+	var all []byte
+	for size := 256 << 10; ; size *= 4 {
+		all = make([]byte, size)
+		if n := runtime.Stack(all, true); n < size || size >= maxStackBytes {
+			all = all[:n]
+			break
 		}
-		if n < size || size >= maxStacks {
-			return nil
+	}
+	stacks := make(map[uint64][]byte, len(over))
+	for _, o := range over {
+		if i := bytes.Index(all, fmt.Appendf(nil, "goroutine %d [", o.w.goid)); i >= 0 {
+			one, _, _ := bytes.Cut(all[i:], []byte("\n\n"))
+			stacks[o.w.goid] = bytes.Clone(one)
 		}
+	}
+	return stacks
+}
+
+// pause is how late a look may be before it is the machine that stood still,
+// or the process, and not the handlers.
+const pause = 500 * time.Millisecond
+
+// forgive takes a standstill out of the time that calls have taken.
+func (d *Dispatcher) forgive(gap time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for w := range d.busy {
+		w.seen.since = w.seen.since.Add(gap)
 	}
 }

@@ -38,5 +38,7 @@ var (
 	ErrDropped   = errors.New("mailbox: dropped by policy")
 	ErrOverflow  = errors.New("mailbox: full, closing a slow consumer")
 	ErrBudget    = errors.New("mailbox: the runtime's byte budget is spent")
+	ErrTooBig    = errors.New("mailbox: larger than the mailbox may hold at all")
+	ErrKey       = errors.New("mailbox: the key of Latest must be comparable and not nil")
 	ErrSelfBlock = errors.New("mailbox: Block from the mailbox's own handler would wait for itself")
 )

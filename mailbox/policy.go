@@ -1,6 +1,9 @@
 package mailbox
 
-import "context"
+import (
+	"context"
+	"reflect"
+)
 
 type policyKind uint8
 
@@ -27,7 +30,7 @@ var (
 	Reject     = Policy{kind: policyReject}     // ErrFull to the sender
 	DropOldest = Policy{kind: policyDropOldest} // the oldest that waits makes room
 	DropNewest = Policy{kind: policyDropNewest} // ErrDropped to the sender
-	Close      = Policy{kind: policyClose}      // ErrOverflow to the sender, and the owner closes; ErrBudget if others have spent the budget
+	Close      = Policy{kind: policyClose}      // ErrOverflow to the sender, and the owner closes; see Post
 )
 
 // Block waits for room until ctx is done. From the mailbox's own handler it
@@ -36,8 +39,16 @@ func Block(ctx context.Context) Policy { return Policy{kind: policyBlock, ctx: c
 
 // Latest lets a newer item take the place of one that waits under the same
 // key; the older one's outcome is Dropped. Where none waits it is posted as
-// with Reject. The key must be comparable.
+// with Reject. The key must be comparable and not nil: else ErrKey.
 func Latest(key any) Policy { return Policy{kind: policyLatest, key: key} }
+
+// Check returns ErrKey for a Latest whose key cannot be one.
+func (p Policy) Check() error {
+	if p.kind == policyLatest && (p.key == nil || !reflect.ValueOf(p.key).Comparable()) {
+		return ErrKey
+	}
+	return nil
+}
 
 // IsZero reports whether no policy was chosen.
 func (p Policy) IsZero() bool { return p.kind == policyNone }

@@ -51,17 +51,11 @@ func (m *Mailbox) PostUserMessage(message any) {
 	}
 	it := Item{Message: message, Size: sizeOf(message)}
 	if m.owner != nil {
-		to, routed, p, err := m.owner.Route(message)
-		if err == nil && to == ToPeer {
-			if p.Waits() {
-				p = Reject // a PID's sender cannot be made to wait
-			}
-			err = m.Post(routed, p)
-		}
+		handled, err := m.owner.Route(message)
 		if err != nil {
 			m.deadLetter(message)
 		}
-		if err != nil || to != ToHandler {
+		if err != nil || handled {
 			return
 		}
 	}
@@ -99,9 +93,23 @@ func sizeOf(message any) int {
 
 // Post puts an item into the outbox. From any goroutine; it waits only under
 // Block. A nil error means that the item waits, and that Done, if set, will
-// hear its outcome; any other is its outcome: ErrClosed, ErrFull, ErrBudget,
-// ErrDropped, ErrOverflow, ErrSelfBlock, or the error of Block's context.
+// hear its outcome; any other is its outcome: ErrClosed, ErrFull, ErrTooBig,
+// ErrBudget, ErrDropped, ErrOverflow, ErrKey, ErrSelfBlock, or the error of
+// Block's context.
+//
+// Under Close, the owner is one that takes nothing from its outbox although it
+// has its turns: while it is not held up (Hold), four times the limits may wait,
+// so that a burst that comes between two of its turns is no reason to close.
+// Nor is an item that would never fit, or a budget that others have spent.
 func (m *Mailbox) Post(it Item, p Policy) error {
+	err := p.Check()
+	if it.Size > m.cfg.bytes() {
+		err = ErrTooBig
+	}
+	if err != nil {
+		m.countLost(Rejected)
+		return err
+	}
 	m.mu.Lock()
 	for {
 		if m.sealed {
@@ -115,21 +123,26 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 				return m.replaceAndUnlock(old, it)
 			}
 		}
-		err := m.fit(it.Size)
-		for err != nil && p.kind == policyDropOldest && m.dropOldest() {
-			err = m.fit(it.Size)
+		times := 1
+		if p.kind == policyClose && !m.held {
+			times = patience
+		}
+		err := m.fit(it.Size, times)
+		for err != nil && p.kind == policyDropOldest && m.dropOldest(it.Size) {
+			err = m.fit(it.Size, times)
 		}
 		if err == nil {
+			m.outBytes += it.Size
 			m.out.push(it)
 			m.scheduleAndUnlock()
 			return nil
 		}
-		if p.kind != policyBlock || it.Size > m.cfg.bytes() {
-			if err == ErrBudget && m.bytes == 0 && p.kind == policyClose {
-				p = Reject // others have spent the budget: no reason to close this one
+		if p.kind != policyBlock {
+			if err == ErrBudget && p.kind == policyClose && m.bytes <= m.cfg.bytes()/4 {
+				p = Reject // others have spent the budget
 			}
 			m.mu.Unlock()
-			return m.refuse(it, p, err)
+			return m.refuse(p, err)
 		}
 		if err := m.waitAndLock(p.ctx, err == ErrBudget); err != nil {
 			m.countLost(Rejected)
@@ -138,9 +151,13 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 	}
 }
 
-// fit reserves room for one more item of the outbox.
-func (m *Mailbox) fit(size int) error {
-	if int(m.out.n)+m.unpaid >= m.cfg.messages() || m.bytes+size > m.cfg.bytes() {
+// patience is how often the limits may wait for an owner that is not held up.
+const patience = 4
+
+// fit reserves room for one more item of the outbox, within so many times the
+// limits.
+func (m *Mailbox) fit(size, times int) error {
+	if int(m.out.n)+m.unpaid >= times*m.cfg.messages() || m.bytes+size > times*m.cfg.bytes() {
 		return ErrFull
 	}
 	if !m.cfg.Budget.Take(size) {
@@ -158,7 +175,7 @@ func (m *Mailbox) reserve(size int) bool {
 	return true
 }
 
-func (m *Mailbox) refuse(it Item, p Policy, err error) error {
+func (m *Mailbox) refuse(p Policy, err error) error {
 	switch p.kind {
 	case policyDropNewest, policyDropOldest:
 		m.countLost(Dropped)
@@ -180,27 +197,36 @@ func (m *Mailbox) countLost(o Outcome) {
 	}
 }
 
-// dropOldest makes room by losing the oldest item that waits. Losses that
-// somebody asked to hear of wait for the owner, no more of them than the
-// outbox may hold.
-func (m *Mailbox) dropOldest() bool {
-	if m.out.n == 0 || m.lostItems() >= m.cfg.messages() {
+// dropOldest makes room for size bytes by losing the oldest item that waits,
+// unless losing all of them would not do. Losses that somebody asked to hear of
+// wait for the owner, no more of them than the outbox may hold.
+func (m *Mailbox) dropOldest(size int) bool {
+	if m.out.n == 0 || m.unpaid >= m.cfg.messages() || m.bytes-m.outBytes+size > m.cfg.bytes() ||
+		m.lostItems() >= m.cfg.messages() {
 		return false
 	}
-	it := m.out.pop()
-	m.giveBack(it.Size)
-	m.lose(it, Dropped)
+	m.lose(m.popOut(), Dropped)
 	return true
+}
+
+// popOut removes the oldest item of the outbox and its bytes.
+func (m *Mailbox) popOut() Item {
+	it := m.out.pop()
+	m.outBytes -= it.Size
+	m.giveBack(it.Size)
+	return it
 }
 
 func (m *Mailbox) replaceAndUnlock(old *Item, it Item) error {
 	more := it.Size - old.Size
+	if m.lostItems() >= m.cfg.messages() ||
+		more > 0 && (m.bytes+more > m.cfg.bytes() || !m.cfg.Budget.Take(more)) {
+		m.mu.Unlock()
+		m.countLost(Rejected)
+		return ErrFull
+	}
+	m.outBytes += more
 	if more > 0 {
-		if m.bytes+more > m.cfg.bytes() || m.lostItems() >= m.cfg.messages() || !m.cfg.Budget.Take(more) {
-			m.mu.Unlock()
-			m.countLost(Rejected)
-			return ErrFull
-		}
 		m.bytes += more
 	} else {
 		m.giveBack(-more)
@@ -224,8 +250,11 @@ func (m *Mailbox) lose(it Item, o Outcome) {
 }
 
 func (m *Mailbox) giveBack(size int) {
-	m.bytes -= size
-	m.cfg.Budget.Give(size)
+	if size > 0 {
+		m.bytes -= size
+		m.cfg.Budget.Give(size)
+		m.wakeWaiters()
+	}
 }
 
 // budgetRetry is how long a blocked sender waits before it asks the shared
@@ -277,7 +306,9 @@ func (m *Mailbox) Take() (Item, bool) {
 		return Item{}, false
 	}
 	m.unpaid++
-	return m.out.pop(), true
+	it := m.out.pop()
+	m.outBytes -= it.Size
+	return it, true
 }
 
 // Settle ends the accounting of n items of size bytes in all that Take gave.
@@ -320,9 +351,7 @@ func (m *Mailbox) Empty() {
 	m.sealed = true
 	m.wakeWaiters()
 	for m.out.n > 0 {
-		it := m.out.pop()
-		m.giveBack(it.Size)
-		m.lose(it, Closed)
+		m.lose(m.popOut(), Closed)
 	}
 	m.mu.Unlock()
 	m.settleLost()

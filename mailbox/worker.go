@@ -14,7 +14,8 @@ type worker struct {
 	wake chan struct{} // from whoever took it off the idle list; closed by Close
 	goid uint64        // set before it drains anything
 
-	box atomic.Pointer[Mailbox] // what it drains now
+	box  atomic.Pointer[Mailbox] // what it drains now
+	runs atomic.Uint32           // how many it has drained
 
 	// Guarded by the dispatcher's mutex.
 	blocked   bool // the monitor counts on it no more, until it comes back
@@ -30,10 +31,7 @@ func (w *worker) run() {
 	d := w.d
 	for {
 		d.mu.Lock()
-		if w.blocked {
-			w.blocked = false
-			d.blocked--
-		}
+		w.backLocked()
 		if d.source != nil && d.leader == nil && !d.closed {
 			d.leader = w
 		}
@@ -55,14 +53,25 @@ func (w *worker) run() {
 	}
 }
 
+// backLocked counts a worker in again that the monitor had given up.
+func (w *worker) backLocked() {
+	if w.blocked {
+		w.blocked = false
+		w.d.blocked--
+		w.d.watchLocked()
+	}
+}
+
 func (w *worker) runOne(m *Mailbox) {
+	w.runs.Add(1)
 	w.box.Store(m)
-	if more := m.drain(w); more {
+	more := m.drain(w)
+	w.box.Store(nil) // before another worker may have it
+	if more {
 		w.d.mu.Lock()
 		w.d.pushLocked(m)
 		w.d.mu.Unlock()
 	}
-	w.box.Store(nil)
 }
 
 // lead waits for the source once and runs what was ready, and what became so
@@ -80,6 +89,9 @@ func (w *worker) lead() {
 	if err != nil {
 		d.source, d.leader = nil, nil
 		d.mu.Unlock()
+		if d.sourceEnded != nil {
+			d.sourceEnded(err)
+		}
 		return
 	}
 	d.watchLocked()
@@ -90,10 +102,7 @@ func (w *worker) lead() {
 	d.collecting = false
 	round := d.queued
 	for ; round > 0; round-- {
-		if w.blocked {
-			w.blocked = false
-			d.blocked--
-		}
+		w.backLocked()
 		m := d.nextLocked()
 		if m == nil {
 			break

@@ -82,6 +82,10 @@ func (sh *shard) renew() {
 	}
 }
 
+// turnSteps bounds how many messages one member may get in a turn: its own turn
+// should come before its mailbox is full.
+const turnSteps = 64
+
 // takeTurn makes steps worth a bucket, then lets others use the goroutine.
 func (sh *shard) takeTurn(token *turn) {
 	sh.mu.Lock()
@@ -89,7 +93,7 @@ func (sh *shard) takeTurn(token *turn) {
 	if token != sh.token {
 		return
 	}
-	for delivered, steps := 0, 0; delivered < bucketSize && steps < bucketSize; steps++ {
+	for delivered, steps := 0, 0; delivered < bucketSize && steps < turnSteps; steps++ {
 		if sh.stepping || !sh.busy() {
 			break // who steps now sees to the rest
 		}

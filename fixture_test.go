@@ -1,0 +1,271 @@
+package troupe_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/goleak"
+
+	"github.com/troupe-actors/troupe/actors"
+	"github.com/troupe-actors/troupe/supervisor"
+	"github.com/troupe-actors/troupe/transport"
+	"github.com/troupe-actors/troupe/transport/transporttest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// events keeps what a runtime reported.
+type events struct {
+	mu   sync.Mutex
+	list []supervisor.Event
+}
+
+func (ev *events) hear(e supervisor.Event) {
+	ev.mu.Lock()
+	defer ev.mu.Unlock()
+	ev.list = append(ev.list, e)
+}
+
+// told is the events of one type, in order.
+func told[E supervisor.Event](ev *events) []E {
+	ev.mu.Lock()
+	defer ev.mu.Unlock()
+	var list []E
+	for _, e := range ev.list {
+		if e, ok := e.(E); ok {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// lab is a runtime on virtual time, inside a synctest bubble: links are pipes
+// in memory, and nothing sleeps for real.
+type lab struct {
+	*testing.T
+	rt *actors.Runtime
+	ep *actors.Endpoint
+	ev events
+
+	mu      sync.Mutex
+	closed  []actors.Closed // as the handlers heard them
+	letters []any
+}
+
+// inBubble runs a test on virtual time. The runtime is stopped at the end, and
+// every goroutine must be gone then.
+func inBubble(t *testing.T, cfg actors.Config, b actors.Behavior, test func(l *lab)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		l := &lab{T: t}
+		if cb, ok := b.(actors.Callbacks); ok {
+			then := cb.Close
+			cb.Close = func(c *actors.Channel, e actors.Closed) {
+				l.mu.Lock()
+				l.closed = append(l.closed, e)
+				l.mu.Unlock()
+				if then != nil {
+					then(c, e)
+				}
+			}
+			b = cb
+		}
+		l.start(cfg, b)
+		test(l)
+		l.end()
+	})
+}
+
+func (l *lab) start(cfg actors.Config, b actors.Behavior) {
+	cfg.Driver, cfg.Logger = actors.DriverGoroutine, slog.New(slog.DiscardHandler)
+	then := cfg.OnEvent
+	cfg.OnEvent = func(e supervisor.Event) {
+		l.ev.hear(e)
+		if then != nil {
+			then(e)
+		}
+	}
+	rt, err := actors.Start(cfg)
+	if err != nil {
+		l.Fatal(err)
+	}
+	l.rt, l.ep = rt, rt.Handler(b)
+	rt.System().EventStream.Subscribe(func(e any) {
+		if letter, ok := e.(*actor.DeadLetterEvent); ok {
+			l.mu.Lock()
+			l.letters = append(l.letters, letter.Message)
+			l.mu.Unlock()
+		}
+	})
+}
+
+// end stops the runtime and checks what must hold at every end.
+func (l *lab) end() {
+	l.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	if err := l.rt.Stop(ctx); err != nil {
+		l.Error(err)
+	}
+	if st := l.rt.Stats(); st.Opened != st.Closed || st.BytesWaiting != 0 {
+		l.Errorf("opened %d, closed %d, %d bytes left over", st.Opened, st.Closed, st.BytesWaiting)
+	}
+	for _, id := range leftOver(l.rt.System(), "") {
+		l.Errorf("actor %s is left over", id)
+	}
+	time.Sleep(time.Hour) // what protoactor starts for its logs ends by itself
+}
+
+// open makes a channel of a pipe that holds so many bytes each way.
+func (l *lab) open(bufferBytes int) (*actors.Channel, *transporttest.Peer) {
+	l.Helper()
+	link, p := transporttest.Pair(&transport.Config{}, bufferBytes)
+	c, err := l.ep.Open(link, nil, "")
+	if err != nil {
+		l.Fatal(err)
+	}
+	synctest.Wait()
+	return c, p
+}
+
+// ended waits for the end of the only channel and returns it.
+func (l *lab) ended(c *actors.Channel) actors.Closed {
+	l.Helper()
+	select {
+	case <-c.Done():
+	case <-time.After(time.Hour):
+		l.Fatal("the channel does not end")
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.closed) != 1 {
+		l.Fatalf("close ran %d times", len(l.closed))
+	}
+	return l.closed[0]
+}
+
+// leftOver is the ids of the runtime's actors that the process registry still
+// knows: those that contain mark, or with "" those of channels.
+func leftOver(system *actor.ActorSystem, mark string) (ids []string) {
+	for _, bucket := range system.ProcessRegistry.LocalPIDs.LocalPIDs {
+		for id := range bucket.Items() {
+			if mark != "" && strings.Contains(id, mark) || mark == "" && len(id) > 9 && id[8] == '-' {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
+// fromEnv is a number that the environment may set.
+func fromEnv(t testing.TB, name string, otherwise uint64) uint64 {
+	text, ok := os.LookupEnv(name)
+	if !ok {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// closeOf reads until the server's close frame, without answering it.
+func closeOf(t testing.TB, p *transporttest.Peer) *transporttest.CloseError {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		_, _, err := p.ReadMessage(ctx)
+		var end *transporttest.CloseError
+		switch {
+		case errors.As(err, &end):
+			return end
+		case err != nil:
+			t.Fatalf("no close frame: %v", err)
+		}
+	}
+}
+
+// record has the stage hear of a behavior's ends.
+func (s *stage) record(b actors.Behavior) actors.Behavior {
+	cb, ok := b.(actors.Callbacks)
+	if !ok {
+		return b
+	}
+	then := cb.Close
+	cb.Close = func(c *actors.Channel, e actors.Closed) {
+		s.mu.Lock()
+		s.closed = append(s.closed, e)
+		s.mu.Unlock()
+		if then != nil {
+			then(c, e)
+		}
+	}
+	return cb
+}
+
+// playWith is play with a whole configuration, and what the runtime reports.
+func playWith(t *testing.T, cfg actors.Config, b actors.Behavior) (*stage, *events) {
+	t.Helper()
+	s, ev := &stage{T: t}, new(events)
+	cfg.Logger, cfg.OnEvent = slog.New(slog.DiscardHandler), ev.hear
+	rt, err := actors.Start(cfg)
+	must(t, err)
+	s.rt, s.ep = rt, rt.Handler(s.record(b))
+	s.srv = httptest.NewServer(s.ep)
+	s.url = "ws" + strings.TrimPrefix(s.srv.URL, "http")
+	t.Cleanup(s.end)
+	return s, ev
+}
+
+// onlyEnd ends the stage and returns the one end that there was.
+func (s *stage) onlyEnd() actors.Closed {
+	s.Helper()
+	s.end()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.closed) != 1 {
+		s.Fatalf("close ran %d times", len(s.closed))
+	}
+	return s.closed[0]
+}
+
+// watcher is an actor that counts the ends it hears of.
+type watcher struct {
+	mu    sync.Mutex
+	ends  map[string]int
+	heard chan string
+}
+
+// watch makes a watcher. It lives until the system ends.
+func watch(system *actor.ActorSystem) (*watcher, *actor.PID) {
+	w := &watcher{ends: map[string]int{}, heard: make(chan string, 1<<14)}
+	return w, system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
+		switch m := ctx.Message().(type) {
+		case *actor.PID:
+			ctx.Watch(m)
+		case *actor.Terminated:
+			w.mu.Lock()
+			w.ends[m.Who.Id]++
+			w.mu.Unlock()
+			w.heard <- m.Who.Id
+		}
+	}))
+}
+
+func (w *watcher) count(id string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ends[id]
+}

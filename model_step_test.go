@@ -1,0 +1,189 @@
+package troupe_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/troupe-actors/troupe/actors"
+	"github.com/troupe-actors/troupe/supervisor"
+	"github.com/troupe-actors/troupe/transport/transporttest"
+)
+
+// step does one thing that can happen.
+func (w *world) step() {
+	r := w.rng
+	if r.IntN(3) == 0 {
+		synctest.Wait()
+	}
+	switch n := r.IntN(100); {
+	case len(w.subjects) == 0 || n < 8 && len(w.subjects) < 8:
+		w.arrive()
+	case n < 14:
+		d := time.Duration(1+r.IntN(8000)) * time.Millisecond
+		w.note("%v pass", d)
+		time.Sleep(d)
+		w.timePassed()
+	case n < 17:
+		w.note("handlers are released")
+		w.letGo()
+	case n < 21:
+		w.broadcast()
+	case n < 22:
+		w.note("drain")
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(r.IntN(5000))*time.Millisecond)
+		w.tasks.Go(func() {
+			defer cancel()
+			_ = w.rt.Drain(ctx) // may be cut short
+		})
+	default:
+		s := one(r, w.subjects...)
+		s.mu.Lock()
+		c := s.c
+		s.mu.Unlock()
+		if c == nil {
+			return
+		}
+		one(r, s.peerStep, s.peerStep, s.serverStep, s.serverStep, s.pidStep)(c)
+	}
+}
+
+func (w *world) timePassed() {
+	for _, s := range w.subjects {
+		if w.opts.IdleTimeout > 0 {
+			s.expect(supervisor.CauseIdleTimeout)
+		}
+		if w.opts.PingInterval > 0 {
+			s.expect(supervisor.CausePongTimeout)
+		}
+		if w.opts.WriteTimeout > 0 {
+			s.expect(supervisor.CauseWriteTimeout)
+		}
+	}
+}
+
+func (w *world) broadcast() {
+	w.sends++
+	what := one(w.rng, "room", "user", "all")
+	m := message(what, w.sends, w.rng.IntN(300))
+	w.note("broadcast %d to %s", w.sends, what)
+	// It fails when the runtime has stopped.
+	switch what {
+	case "room":
+		_ = w.rt.Publish("room", m)
+	case "user":
+		_ = w.rt.SendUID(one(w.rng, w.subjects...).uid, m)
+	case "all":
+		_ = w.rt.SendAll(m)
+	}
+}
+
+// peerStep is something the peer does.
+func (s *subject) peerStep(*actors.Channel) {
+	w := s.w
+	if s.dead {
+		return
+	}
+	switch n := w.rng.IntN(20); {
+	case n < 9:
+		s.ask()
+	case n < 10:
+		s.says("ping", transporttest.Encode(ws.NewPingFrame([]byte("are you there"))))
+	case n < 11:
+		s.says("unasked pong", transporttest.Encode(ws.NewPongFrame(nil)))
+	case n < 13:
+		paused := w.rng.IntN(2) == 0
+		w.note("%s: the peer's reading is paused: %v", s.uid, paused)
+		s.pause(paused)
+	case n < 14:
+		s.mu.Lock()
+		s.mute, s.deaf = w.rng.IntN(2) == 0, w.rng.IntN(2) == 0
+		w.note("%s: mute %v, deaf %v", s.uid, s.mute, s.deaf)
+		s.mu.Unlock()
+	default:
+		if w.rng.IntN(3) == 0 {
+			s.peerEnds()
+		}
+	}
+}
+
+// ask sends a message that tells the handler what to do, in one piece or more.
+func (s *subject) ask() {
+	s.asked++
+	what := s.w.command()
+	b := fmt.Appendf(nil, "%d|%s|%s", s.asked, what, strings.Repeat("x", s.w.rng.IntN(400)))
+	if s.w.rng.IntN(3) > 0 {
+		s.says(fmt.Sprintf("message %d: %s", s.asked, what), transporttest.Encode(ws.NewTextFrame(b)))
+		return
+	}
+	cut := 1 + s.w.rng.IntN(len(b)-1)
+	var frames []byte
+	frames = append(frames, transporttest.Encode(ws.NewFrame(ws.OpBinary, false, b[:cut]))...)
+	frames = append(frames, transporttest.Encode(ws.NewPingFrame(nil))...)
+	frames = append(frames, transporttest.Encode(ws.NewFrame(ws.OpContinuation, true, b[cut:]))...)
+	s.says(fmt.Sprintf("fragmented message %d: %s", s.asked, what), frames)
+}
+
+// says is something the peer says, after what it said before.
+func (s *subject) says(what string, b []byte) {
+	s.w.note("%s: peer: %s", s.uid, what)
+	s.push(b)
+}
+
+// peerEnds is a way of the peer to end the connection.
+func (s *subject) peerEnds() {
+	s.dead = true
+	lost := supervisor.CauseConnectionLost
+	for _, way := range []struct {
+		name  string
+		cause supervisor.Cause
+		frame []byte
+		do    func() error
+	}{{
+		name: "close", cause: supervisor.CausePeerClosed,
+		frame: transporttest.Encode(ws.NewCloseFrame(ws.NewCloseFrameBody(4000, "bye"))),
+	}, {
+		name: "empty close", cause: supervisor.CausePeerClosed,
+		frame: transporttest.Encode(ws.NewCloseFrame(nil)),
+	}, {
+		name: "unmasked", cause: supervisor.CauseProtocolError,
+		frame: []byte{0x81, 1, 'x'},
+	}, {
+		name: "continuation of nothing", cause: supervisor.CauseProtocolError,
+		frame: transporttest.Encode(ws.NewFrame(ws.OpContinuation, true, nil)),
+	}, {
+		name: "not UTF-8", cause: supervisor.CauseInvalidPayload,
+		frame: transporttest.Encode(ws.NewTextFrame([]byte("\xff"))),
+	}, {
+		name: "too big", cause: supervisor.CauseMessageTooBig,
+		frame: transporttest.Encode(ws.NewBinaryFrame(make([]byte, 1001))),
+	}, {
+		name: "half a frame, then nothing", cause: lost,
+		frame: transporttest.Encode(ws.NewTextFrame([]byte("half")))[:5],
+		do:    s.peer.Disconnect,
+	}, {
+		name: "half close", cause: lost, do: s.peer.CloseWrite,
+	}, {
+		name: "disconnect", cause: lost, do: s.peer.Disconnect,
+	}, {
+		name: "reset", cause: lost, do: s.peer.Reset,
+	}}[s.w.rng.IntN(10):][:1] {
+		s.expect(way.cause)
+		if way.frame != nil {
+			s.says(way.name, way.frame)
+		}
+		if way.do != nil {
+			s.w.note("%s: peer: %s", s.uid, way.name)
+			_ = way.do() // twice is no harm
+		}
+	}
+	// Whatever it did, it may vanish before it is heard.
+	if s.w.rng.IntN(2) == 0 {
+		s.expect(lost)
+		_ = s.peer.Disconnect()
+	}
+}
