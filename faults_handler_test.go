@@ -305,6 +305,7 @@ func TestPanicsUnderLoad(t *testing.T) {
 						return
 					}
 				}
+				_ = p.Disconnect() // what it sent before is read all the same
 			})
 		}
 		all.Wait()

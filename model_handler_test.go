@@ -16,19 +16,19 @@ import (
 // The three ways to write a handler, with the same code behind them.
 
 func (w *world) callbacks() actors.Behavior {
-	h := modelHandler{w}
+	h := modelHandler{w: w}
 	return actors.Callbacks{
 		Open: h.Open, Message: h.Message, Receive: h.Receive, Error: h.Error, Restarted: h.Restarted, Close: h.Close,
 	}
 }
 
 func (w *world) handlers() actors.Behavior {
-	return actors.FromHandler(func() actors.Handler { return modelHandler{w} })
+	return actors.FromHandler(func() actors.Handler { return modelHandler{w: w} })
 }
 
 func (w *world) actors() actors.Behavior {
 	return actors.FromProps(actor.PropsFromFunc(func(ctx actor.Context) {
-		h := modelHandler{w}
+		h := modelHandler{w: w, ctx: ctx}
 		switch m := ctx.Message().(type) {
 		case *actors.Opened:
 			h.Open(m.Channel)
@@ -61,7 +61,10 @@ func (w *world) actors() actors.Behavior {
 }
 
 // modelHandler keeps the rules of the model and does what it is told to.
-type modelHandler struct{ w *world }
+type modelHandler struct {
+	w   *world
+	ctx actor.Context // of a props actor
+}
 
 func (h modelHandler) Open(c *actors.Channel) {
 	s := h.w.of(c.UID())
@@ -86,6 +89,7 @@ func (h modelHandler) Message(c *actors.Channel, m actors.Message) {
 	s := h.w.of(c.UID())
 	k := s.enter("message")
 	defer k.leave()
+	k.ctx = h.ctx
 	var n int
 	parts := strings.SplitN(m.String(), "|", 3)
 	_, _ = fmt.Sscan(parts[0], &n)
@@ -108,6 +112,7 @@ func (h modelHandler) Receive(c *actors.Channel, ctx actor.Context) {
 	s := h.w.of(c.UID())
 	k := s.enter("receive")
 	defer k.leave()
+	k.ctx = h.ctx
 	m, ok := ctx.Message().(*order)
 	if !ok {
 		return
@@ -164,7 +169,7 @@ func (h modelHandler) life(ctx actor.Context, at string) {
 func (w *world) command() string {
 	return one(w.rng, "", "", "", "panic", "panic", "goexit", "stick", "nap", "send", "send", "burst", "ask",
 		"ask-panic", "ask-stick", "close", "kick", "stop", "after", "after-panic", "after-stick", "join", "leave",
-		"publish", "block", "closing-send")
+		"publish", "block", "closing-send", "spawn", "spawn")
 }
 
 func (s *subject) do(c *actors.Channel, k call, what string) {
@@ -218,7 +223,18 @@ func (s *subject) do(c *actors.Channel, k call, what string) {
 	case "leave":
 		c.Leave("room")
 	case "publish":
-		_ = c.PublishOthers("room", message(fmt.Sprintf("room/%s/%d", s.uid, k.epoch), s.next(), 10)) // the runtime may have stopped
+		_ = c.PublishOthers("room", text(fmt.Sprintf("room/%s/%d", s.uid, k.epoch), s.next(), 10)) // the runtime may have stopped
+	case "spawn":
+		if k.ctx != nil {
+			child := k.ctx.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
+				if _, ok := ctx.Message().(string); ok {
+					<-s.w.held()
+				}
+			}))
+			if s.random(3) == 0 {
+				k.ctx.Send(child, "stick")
+			}
+		}
 	case "block":
 		// Waiting for oneself is an error.
 		s.sendOne(c, k, true, nil, actors.Block(context.Background()))

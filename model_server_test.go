@@ -113,7 +113,7 @@ func (s *subject) pidStep(c *actors.Channel) {
 	case n < 8:
 		s.sender++
 		w.note("%s: push %d", s.uid, s.sender)
-		root.Send(c.PID(), &actors.Push{Message: message("test", s.sender, w.rng.IntN(300))})
+		root.Send(c.PID(), &actors.Push{Message: text("test", s.sender, w.rng.IntN(300))})
 	case n < 9:
 		w.note("%s: forged messages", s.uid)
 		for _, forged := range []any{&actors.Opened{Channel: c}, &actors.Closed{Channel: c}, &actors.Restarted{Channel: c}, nil} {

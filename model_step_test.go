@@ -54,6 +54,9 @@ func (w *world) step() {
 
 func (w *world) timePassed() {
 	for _, s := range w.subjects {
+		if w.opts.MaxOpen > 0 && s.stream {
+			s.expect(supervisor.CauseMaxOpen)
+		}
 		if w.opts.IdleTimeout > 0 {
 			s.expect(supervisor.CauseIdleTimeout)
 		}
@@ -69,7 +72,7 @@ func (w *world) timePassed() {
 func (w *world) broadcast() {
 	w.sends++
 	what := one(w.rng, "room", "user", "all")
-	m := message(what, w.sends, w.rng.IntN(300))
+	m := text(what, w.sends, w.rng.IntN(300))
 	w.note("broadcast %d to %s", w.sends, what)
 	// It fails when the runtime has stopped.
 	switch what {
@@ -89,6 +92,7 @@ func (s *subject) peerStep(*actors.Channel) {
 		return
 	}
 	switch n := w.rng.IntN(20); {
+	case n < 11 && s.stream: // it has nothing to say
 	case n < 9:
 		s.ask()
 	case n < 10:
@@ -172,6 +176,9 @@ func (s *subject) peerEnds() {
 	}, {
 		name: "reset", cause: lost, do: s.peer.Reset,
 	}}[s.w.rng.IntN(10):][:1] {
+		if s.stream {
+			way.cause, way.frame, way.do = lost, nil, s.peer.Disconnect
+		}
 		s.expect(way.cause)
 		if way.frame != nil {
 			s.says(way.name, way.frame)

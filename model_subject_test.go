@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/gobwas/ws"
 
 	"github.com/troupe-actors/troupe/actors"
@@ -24,6 +27,7 @@ type subject struct {
 	peer *transporttest.Peer
 
 	// Owned by the goroutine of the test.
+	stream   bool // no WebSocket: the peer cannot say anything
 	refused  bool
 	asked    int // messages the peer has sent
 	told     int // messages sent by PID
@@ -76,7 +80,8 @@ func (s *subject) fault(format string, args ...any) {
 type call struct {
 	s     *subject
 	n     int
-	epoch int // it is out of date when the call was abandoned
+	epoch int           // it is out of date when the call was abandoned
+	ctx   actor.Context // of a props actor
 }
 
 // enter notes that a callback begins.
@@ -108,7 +113,7 @@ func (s *subject) enter(kind string) call {
 	}
 	s.calls++
 	s.call = s.calls
-	return call{s, s.call, s.epoch}
+	return call{s: s, n: s.call, epoch: s.epoch}
 }
 
 func (k call) leave() {
@@ -169,25 +174,37 @@ func (s *subject) send(c *actors.Channel, from string, n, size int, ask bool, th
 			}
 		}))
 	}
-	err := c.Send(message(from, n, size), options...)
+	err := c.Send(text(from, n, size), options...)
 	s.mu.Lock()
 	o.err, o.back = err, true
 	s.mu.Unlock()
 }
 
-func message(from string, n, size int) []byte {
-	b := fmt.Appendf(nil, "%s|%d|", from, n)
-	return append(b, make([]byte, size)...)
+func text(from string, n, size int) string {
+	return fmt.Sprintf("%s|%d|%s", from, n, strings.Repeat(".", size))
 }
+
+var sentText = regexp.MustCompile(`([a-z][a-z0-9/-]*)\|([0-9]+)\|`)
 
 // read plays the peer's reading half until the connection ends.
 func (s *subject) read() {
+	var stream []byte
 	for {
 		s.mu.Lock()
 		for s.paused {
 			s.reading.Wait()
 		}
 		s.mu.Unlock()
+		if s.stream {
+			b := make([]byte, 100)
+			n, err := s.peer.Conn().Read(b)
+			stream = append(stream, b[:n]...)
+			if err != nil {
+				s.arrived(string(stream))
+				return
+			}
+			continue
+		}
 		f, err := s.peer.ReadFrame(context.Background())
 		if err != nil {
 			return
@@ -205,7 +222,9 @@ func (s *subject) read() {
 				s.write(ws.NewCloseFrame(f.Payload))
 			}
 		case ws.OpText, ws.OpBinary:
-			s.arrived(f.Payload)
+			if !s.arrived(string(f.Payload)) {
+				s.fault("the peer got %q", f.Payload)
+			}
 		}
 	}
 }
@@ -229,25 +248,21 @@ func (s *subject) push(b []byte) {
 }
 
 // arrived checks the order of what one sender sent.
-func (s *subject) arrived(b []byte) {
-	parts := strings.SplitN(string(b), "|", 3)
-	var n int
-	if len(parts) == 3 {
-		_, _ = fmt.Sscan(parts[1], &n)
-	}
+func (s *subject) arrived(all string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n == 0 {
-		s.fault("the peer got %q", b)
-		return
-	}
 	if s.delivered == nil {
 		s.delivered = map[string]int{}
 	}
-	if last := s.delivered[parts[0]]; n <= last {
-		s.fault("the peer got %s %d after %d", parts[0], n, last)
+	found := sentText.FindAllStringSubmatch(all, -1)
+	for _, parts := range found {
+		n, _ := strconv.Atoi(parts[2])
+		if last := s.delivered[parts[1]]; n <= last {
+			s.fault("the peer got %s %d after %d", parts[1], n, last)
+		}
+		s.delivered[parts[1]] = n
 	}
-	s.delivered[parts[0]] = n
+	return len(found) > 0
 }
 
 func (s *subject) pause(paused bool) {

@@ -1,6 +1,7 @@
 package troupe_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"log/slog"
@@ -80,6 +81,7 @@ func (w *world) begin() {
 		MailboxBytes:      one(r, 600, 4<<10, 1<<20),
 		Overflow:          one(r, actors.Policy{}, actors.DropOldest, actors.DropNewest, actors.CloseSlow),
 		BroadcastOverflow: one(r, actors.Policy{}, actors.DropOldest, actors.Reject),
+		MaxOpen:           one(r, 0, 30*time.Second),
 		IdleTimeout:       one(r, 0, 20*time.Second),
 		PingInterval:      one(r, -1, 5*time.Second),
 		PongTimeout:       3 * time.Second,
@@ -131,8 +133,12 @@ func (w *world) of(uid string) *subject {
 
 // arrive brings one more channel.
 func (w *world) arrive() {
-	link, p := transporttest.Pair(&transport.Config{MaxMessageBytes: 1000}, one(w.rng, 64, 300, 4000))
-	s := &subject{w: w, uid: fmt.Sprintf("user-%d", len(w.subjects)), peer: p, rng: rand.New(rand.NewPCG(w.rng.Uint64(), 2))}
+	framing := one(w.rng, transport.FramingWebSocket, transport.FramingWebSocket, transport.FramingSSE, transport.FramingStream)
+	link, conn := (&transport.Config{MaxMessageBytes: 1000}).MemoryStream(framing, one(w.rng, 64, 300, 4000))
+	s := &subject{
+		w: w, uid: fmt.Sprintf("user-%d", len(w.subjects)), stream: framing != transport.FramingWebSocket,
+		peer: transporttest.NewPeer(conn, bufio.NewReaderSize(conn, 16)), rng: rand.New(rand.NewPCG(w.rng.Uint64(), 2)),
+	}
 	s.reading.L = &s.mu
 	if w.opts.Overflow == actors.CloseSlow || w.opts.BroadcastOverflow.IsZero() {
 		s.expect(supervisor.CauseSlowConsumer)
@@ -145,7 +151,7 @@ func (w *world) arrive() {
 	w.mu.Lock()
 	w.subjects = append(w.subjects, s)
 	w.mu.Unlock()
-	w.note("%s: open, plan %q, close %q, life %q", s.uid, s.openPlan, s.closePlan, s.lifePlan)
+	w.note("%s: open %v, plan %q, close %q, life %q", s.uid, framing, s.openPlan, s.closePlan, s.lifePlan)
 	w.tasks.Go(s.read)
 	c, err := w.ep.Open(link, nil, s.uid)
 	if err != nil {

@@ -100,9 +100,9 @@ type Options struct {
 	Overflow Policy
 
 	// BroadcastOverflow is what a broadcast does to a channel whose mailbox is
-	// full. Default CloseSlow: it is closed with 1013, though not if its peer has
-	// read everything and the channel has only not had its turn yet: then four
-	// times the limits may wait. Block is no choice.
+	// full. Default CloseSlow: it is closed with 1013. Until its peer has been
+	// behind for a second, 16 times as many messages and 4 times as many bytes may
+	// wait, since a burst is not the peer's fault. Block is no choice.
 	BroadcastOverflow Policy
 
 	// IdleTimeout closes a WebSocket after so long without a message in either

@@ -312,5 +312,6 @@ func (ep *Endpoint) newChannel(r *http.Request, uid string, framing transport.Fr
 		ep.rt.leave()
 		return nil, err
 	}
+	ep.rt.remember(c)
 	return c, nil
 }

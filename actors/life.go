@@ -16,10 +16,7 @@ func (c *Channel) arrive(link transport.Link) {
 	c.box.Raise(sigArrived)
 	// The actor may have been stopped before it had a link: then nobody hears
 	// the signal, and whichever of Gone and this comes second releases it.
-	c.mu.Lock()
-	gone := c.gone
-	c.mu.Unlock()
-	if gone {
+	if c.isGone() {
 		if a := c.coming.Swap(nil); a != nil {
 			a.link.Release()
 		}
@@ -41,6 +38,7 @@ func (c *Channel) open() {
 		now := rt.now()
 		c.openedAt, c.lastIn, c.lastData = now, now, now
 		rt.reg.Add(&c.member, (*subscriber)(c))
+		rt.registered(c)
 		if rt.State() != Running {
 			// A drain that is under way may have missed it.
 			c.finishWith(ending{cause: supervisor.CauseDrained})

@@ -286,6 +286,12 @@ func (o *owner) Gone() {
 	c.ep.rt.forget(c)
 }
 
+func (c *Channel) isGone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gone
+}
+
 // parkPoison makes what the handler failed on a dead letter. Protoactor's own
 // messages, and functions, are none.
 func (c *Channel) parkPoison(message any) {

@@ -53,7 +53,7 @@ type Runtime struct {
 	empty    chan struct{} // closed when live falls to 0 while not running
 	stopped  chan struct{} // closed when Stop is through
 	stopping bool
-	last     map[*Channel]struct{} // not in the registry any more, not gone yet
+	outside  map[*Channel]struct{} // of the registry: not open yet, or closed and not gone yet
 }
 
 // State is how far a runtime's life has gone.
@@ -91,7 +91,7 @@ func Start(cfg Config) (*Runtime, error) {
 		timers:  supervisor.NewTimers(0),
 		base:    time.Now(),
 		stopped: make(chan struct{}),
-		last:    make(map[*Channel]struct{}),
+		outside: make(map[*Channel]struct{}),
 	}
 	rt.event = supervisor.Tee(supervisor.Log(cfg.Logger), rt.stats.count, cfg.OnEvent)
 	var err error
@@ -220,19 +220,26 @@ func (rt *Runtime) enter() error {
 	return nil
 }
 
-// remember keeps hold of a channel between its leaving the registry and its
-// being gone.
+// remember keeps hold of a channel while it is not in the registry: until it
+// opens, and from its leaving until it is gone.
 func (rt *Runtime) remember(c *Channel) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
-	rt.last[c] = struct{}{}
+	if !c.isGone() { // else nobody would forget it
+		rt.outside[c] = struct{}{}
+	}
+}
+
+// registered drops what remember kept.
+func (rt *Runtime) registered(c *Channel) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	delete(rt.outside, c)
 }
 
 // forget counts out a channel that is gone.
 func (rt *Runtime) forget(c *Channel) {
-	rt.mu.Lock()
-	delete(rt.last, c)
-	rt.mu.Unlock()
+	rt.registered(c)
 	rt.leave()
 }
 
@@ -245,9 +252,9 @@ func (rt *Runtime) everyChannel() iter.Seq[*Channel] {
 			}
 		}
 		rt.mu.Lock()
-		last := slices.Collect(maps.Keys(rt.last))
+		outside := slices.Collect(maps.Keys(rt.outside))
 		rt.mu.Unlock()
-		for _, c := range last {
+		for _, c := range outside {
 			if !yield(c) {
 				return
 			}

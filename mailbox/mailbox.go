@@ -154,13 +154,14 @@ type Mailbox struct {
 	mu       sync.Mutex // guards what follows
 	state    runState
 	started  bool
-	paused   bool // suspended by a failure until the supervisor resumes it
-	stopped  bool // a Stop was posted: a Restart no longer counts
-	poisoned bool // a PoisonPill was posted
-	sealed   bool // takes no more for the peer
-	closed   bool // the actor is gone
-	held     bool // the link has no room: an outbox alone is no reason to run
-	barred   bool // the owner is not ready for the inbox yet
+	paused   bool  // suspended by a failure until the supervisor resumes it
+	stopped  bool  // a Stop was posted: a Restart no longer counts
+	poisoned bool  // a PoisonPill was posted
+	sealed   bool  // takes no more for the peer
+	closed   bool  // the actor is gone
+	held     bool  // the link has no room: an outbox alone is no reason to run
+	heldAt   int64 // since when, in nanoseconds
+	barred   bool  // the owner is not ready for the inbox yet
 	signals  Signals
 	later    Signals // for the next turn
 	sys      []any

@@ -213,17 +213,10 @@ func TestPolicies(t *testing.T) {
 			left:     []string{"a2", "b2", "c"},
 			outcomes: map[Outcome]int{Dropped: 2, Rejected: 1},
 		},
-		{
-			name:     "Close tells the sender and the owner",
-			sends:    []send{{"a", Reject, nil}, {"b", Reject, nil}, {"c", Reject, nil}, {"d", Close, ErrOverflow}},
-			left:     []string{"a", "b", "c"},
-			outcomes: map[Outcome]int{Rejected: 1},
-		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := new(fake)
 			f.Init(&Config{Messages: 3}, f)
-			f.Hold(true)
 			for _, s := range tt.sends {
 				if err := f.Post(Item{Message: s.m, Size: 1}, s.p); !errors.Is(err, s.err) {
 					t.Errorf("post %s under %v: %v, want %v", s.m, s.p, err, s.err)
@@ -247,18 +240,36 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+func TestCloseIsImpatientWithAnOwnerThatIsHeldUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := new(fake)
+		f.Init(&Config{Messages: 3}, f)
+		f.Hold(true)
+		time.Sleep(999 * time.Millisecond)
+		for i := range 5 {
+			if err := f.Post(Item{Message: i}, Close); err != nil {
+				t.Fatalf("message %d: %v", i, err)
+			}
+		}
+		time.Sleep(time.Millisecond)
+		if err := f.Post(Item{Message: 5}, Close); !errors.Is(err, ErrOverflow) {
+			t.Errorf("held up for long: %v", err)
+		}
+	})
+}
+
 func TestCloseIsPatientWithAnOwnerThatIsNotHeldUp(t *testing.T) {
 	f := new(fake)
 	f.Init(&Config{Messages: 3, Bytes: 100}, f)
-	for i := range 12 {
+	for i := range 48 {
 		if err := f.Post(Item{Message: i, Size: 1}, Close); err != nil {
 			t.Fatalf("message %d: %v", i, err)
 		}
 	}
-	if err := f.Post(Item{Message: 12, Size: 1}, Close); !errors.Is(err, ErrOverflow) {
-		t.Errorf("more than four times the limit: %v", err)
+	if err := f.Post(Item{Message: 48, Size: 1}, Close); !errors.Is(err, ErrOverflow) {
+		t.Errorf("more than 16 times the limit: %v", err)
 	}
-	if err := f.Post(Item{Message: 13, Size: 101}, Close); !errors.Is(err, ErrTooBig) {
+	if err := f.Post(Item{Message: 49, Size: 101}, Close); !errors.Is(err, ErrTooBig) {
 		t.Errorf("an item that would never fit: %v", err)
 	}
 	want(t, f.noted(), "overflow")

@@ -97,10 +97,10 @@ func sizeOf(message any) int {
 // ErrBudget, ErrDropped, ErrOverflow, ErrKey, ErrSelfBlock, or the error of
 // Block's context.
 //
-// Under Close, the owner is one that takes nothing from its outbox although it
-// has its turns: while it is not held up (Hold), four times the limits may wait,
-// so that a burst that comes between two of its turns is no reason to close.
-// Nor is an item that would never fit, or a budget that others have spent.
+// Under Close, 16 times as many messages and 4 times as many bytes may wait, as
+// long as the owner has not been held up (Hold) for a second: a burst that comes
+// between two of its turns, or while a thread of ours is not running, is no
+// reason to close. Nor is an item that would never fit, or a budget that others have spent.
 func (m *Mailbox) Post(it Item, p Policy) error {
 	err := p.Check()
 	if it.Size > m.cfg.bytes() {
@@ -123,13 +123,13 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 				return m.replaceAndUnlock(old, it)
 			}
 		}
-		times := 1
-		if p.kind == policyClose && !m.held {
-			times = patience
+		messages, bytes := m.cfg.messages(), m.cfg.bytes()
+		if p.kind == policyClose && !m.heldLong() {
+			messages, bytes = patientMessages*messages, patientBytes*bytes
 		}
-		err := m.fit(it.Size, times)
+		err := m.fit(it.Size, messages, bytes)
 		for err != nil && p.kind == policyDropOldest && m.dropOldest(it.Size) {
-			err = m.fit(it.Size, times)
+			err = m.fit(it.Size, messages, bytes)
 		}
 		if err == nil {
 			m.outBytes += it.Size
@@ -151,13 +151,20 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 	}
 }
 
-// patience is how often the limits may wait for an owner that is not held up.
-const patience = 4
+// How often the limits may wait for an owner that has not been held up for long.
+const (
+	patientMessages = 16
+	patientBytes    = 4
+	heldUpLong      = time.Second
+)
 
-// fit reserves room for one more item of the outbox, within so many times the
-// limits.
-func (m *Mailbox) fit(size, times int) error {
-	if int(m.out.n)+m.unpaid >= times*m.cfg.messages() || m.bytes+size > times*m.cfg.bytes() {
+func (m *Mailbox) heldLong() bool {
+	return m.held && time.Duration(time.Now().UnixNano()-m.heldAt) >= heldUpLong
+}
+
+// fit reserves room for one more item of the outbox.
+func (m *Mailbox) fit(size, messages, bytes int) error {
+	if int(m.out.n)+m.unpaid >= messages || m.bytes+size > bytes {
 		return ErrFull
 	}
 	if !m.cfg.Budget.Take(size) {
@@ -324,6 +331,9 @@ func (m *Mailbox) Settle(n, size int) {
 // so that posting to it wakes nobody, or has room again.
 func (m *Mailbox) Hold(held bool) {
 	m.mu.Lock()
+	if held && !m.held {
+		m.heldAt = time.Now().UnixNano()
+	}
 	m.held = held
 	m.scheduleAndUnlock()
 }

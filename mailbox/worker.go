@@ -71,6 +71,9 @@ func (w *worker) runOne(m *Mailbox) {
 		w.d.mu.Lock()
 		w.d.pushLocked(m)
 		w.d.mu.Unlock()
+		// Workers that always find something to do would keep goroutines that
+		// write, or that the application started, waiting for their time slice.
+		runtime.Gosched()
 	}
 }
 
