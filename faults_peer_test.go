@@ -38,7 +38,7 @@ func TestSlowConsumerIsClosedByABroadcast(t *testing.T) {
 		quick := s.dial()
 		get(t, open)
 		payload := make([]byte, 9000)
-		for c.Open() {
+		for c.IsOpen() {
 			must(t, s.rt.Publish("room", payload))
 			if got := s.read(quick); len(got) != len(payload) {
 				t.Fatalf("the other got %d bytes", len(got))
@@ -62,7 +62,7 @@ func TestStalledPeerTimesOut(t *testing.T) {
 		s := play(t, d, actors.Options{WriteTimeout: time.Millisecond, PingInterval: -1}, cb)
 		s.dial(transporttest.WithReadBuffer(4096))
 		c := get(t, open)
-		for c.Open() {
+		for c.IsOpen() {
 			_ = c.Send(make([]byte, 9000)) // until it is full, and then
 		}
 		get(t, c.Done())

@@ -59,7 +59,7 @@ func TestIdleTimeout(t *testing.T) {
 						break
 					}
 					time.Sleep(9 * time.Second)
-					if c.Open() {
+					if c.IsOpen() {
 						keep(l, c, p)
 						synctest.Wait()
 					}
@@ -135,7 +135,7 @@ func TestPingAndPong(t *testing.T) {
 			c, p := l.open(0)
 			go answer(p)
 			time.Sleep(10 * time.Minute)
-			if !c.Open() {
+			if !c.IsOpen() {
 				l.Error("a peer that answers was closed")
 			}
 		})
@@ -164,7 +164,7 @@ func TestPingAndPong(t *testing.T) {
 			time.Sleep(20 * time.Second) // the ping and the message meet
 			must(l, p.WriteText("work"))
 			time.Sleep(10 * time.Minute)
-			if !c.Open() {
+			if !c.IsOpen() {
 				l.Error("a peer that answered was closed")
 			}
 		})
@@ -185,8 +185,8 @@ func TestBusyIsNotIdle(t *testing.T) {
 		time.Sleep(8 * time.Second)
 		must(l, p.WriteText("more work"))
 		time.Sleep(15 * time.Second)
-		if got := l.rt.Stats().Received; !c.Open() || got != 2 {
-			l.Errorf("open %v, %d messages", c.Open(), got)
+		if got := l.rt.Stats().Received; !c.IsOpen() || got != 2 {
+			l.Errorf("open %v, %d messages", c.IsOpen(), got)
 		}
 		_ = p.Disconnect()
 	})

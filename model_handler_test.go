@@ -136,7 +136,7 @@ func (h modelHandler) Close(c *actors.Channel, _ actors.Closed) {
 	s := h.w.of(c.UID())
 	k := s.enter("close")
 	defer k.leave()
-	if c.Open() {
+	if c.IsOpen() {
 		s.fault("open in close")
 	}
 	s.do(c, k, s.closePlan)

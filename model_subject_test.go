@@ -95,7 +95,7 @@ func (s *subject) enter(kind string) call {
 		s.fault("%s after close", kind)
 	}
 	// What was sent to a channel that never opens has its outcome all the same.
-	never := kind == "completion" && s.c != nil && !s.c.Open()
+	never := kind == "completion" && s.c != nil && !s.c.IsOpen()
 	if !s.isOpen && kind != "open" && kind != "close" && !never {
 		s.fault("%s before open", kind)
 	}

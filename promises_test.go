@@ -68,7 +68,7 @@ func TestPromise1Serial(t *testing.T) {
 			Close: func(c *actors.Channel, _ actors.Closed) {
 				st, leave := enter(c)
 				defer leave()
-				if c.Open() {
+				if c.IsOpen() {
 					st.strange.Add(1)
 				}
 				st.over.Store(true)

@@ -160,9 +160,9 @@ func (c *Channel) Framing() transport.Framing { return c.framing }
 // IsWebSocket reports whether the peer can send messages too.
 func (c *Channel) IsWebSocket() bool { return c.Framing() == transport.FramingWebSocket }
 
-// Open reports whether the channel takes messages: false from the moment its
+// IsOpen reports whether the channel takes messages: false from the moment its
 // end is decided, and so in its Close callback.
-func (c *Channel) Open() bool { return c.end.Load() == nil }
+func (c *Channel) IsOpen() bool { return c.end.Load() == nil }
 
 // Done is closed when the channel's Close callback has returned.
 func (c *Channel) Done() <-chan struct{} {
@@ -263,7 +263,7 @@ func (c *Channel) After(d time.Duration, f func()) *Timer {
 	t := &Timer{c: c, f: f}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.Open() {
+	if !c.IsOpen() {
 		t.f = nil
 		return t
 	}
@@ -323,7 +323,7 @@ func (t *Timer) Expired(*supervisor.Timer) {
 // reports whether it was none before. The error of a channel that has ended is
 // ErrClosed, that of the topic "" is ErrNoTopic.
 func (c *Channel) Join(topic string) (bool, error) {
-	if !c.Open() {
+	if !c.IsOpen() {
 		return false, ErrClosed
 	}
 	joined, err := c.ep.rt.reg.Join(&c.member, topic)

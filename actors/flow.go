@@ -21,7 +21,7 @@ func (c *Channel) pump() {
 	if c.phase != open {
 		return
 	}
-	for n := 0; c.phase == open && c.Open(); n++ {
+	for n := 0; c.phase == open && c.IsOpen(); n++ {
 		c.box.Spend(1) // before the handler runs, which may not come back here
 		if c.crowded() {
 			c.unread = true // flush raises the signal again

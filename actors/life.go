@@ -44,7 +44,7 @@ func (c *Channel) open() {
 			c.finishWith(ending{cause: supervisor.CauseDrained})
 		}
 	}
-	if !c.Open() {
+	if !c.IsOpen() {
 		c.beginClose()
 		return
 	}
@@ -65,7 +65,7 @@ func (c *Channel) open() {
 	c.box.Admit()
 	c.box.Raise(sigDue) // for what came due before
 	c.checkDeadlines()
-	if !c.Open() {
+	if !c.IsOpen() {
 		c.beginClose()
 	}
 }
@@ -82,7 +82,7 @@ func (c *Channel) listen() {
 // restarted brings a fresh handler up to date.
 func (c *Channel) restarted() {
 	switch {
-	case c.phase == closed || !c.began || !c.Open():
+	case c.phase == closed || !c.began || !c.IsOpen():
 		// The next it hears is Close.
 	case !c.opened:
 		c.open()
@@ -125,7 +125,7 @@ func (c *Channel) nextDue() (func(), where) {
 		}
 		return func() { done.f(done.out, done.err) }, inCompletion
 	}
-	for c.Open() {
+	for c.IsOpen() {
 		t := c.firedTimer()
 		if t == nil {
 			break

@@ -190,7 +190,7 @@ func (r *room) presence(ctx actor.Context, m *actors.Presence) {
 
 // gone picks c and the channels that have closed.
 func gone(c *actors.Channel) func(*actors.Channel) bool {
-	return func(other *actors.Channel) bool { return other == c || !other.Open() }
+	return func(other *actors.Channel) bool { return other == c || !other.IsOpen() }
 }
 
 func (r *room) left(ctx actor.Context, p *person) {
@@ -255,7 +255,7 @@ func (r *room) report(ctx actor.Context) {
 func (r *room) dissolve(ctx actor.Context) {
 	for _, p := range r.people {
 		for _, c := range p.channels {
-			if c.Open() {
+			if c.IsOpen() {
 				ctx.Send(c.PID(), &dissolved{ctx.Self()})
 			}
 		}
