@@ -25,7 +25,7 @@ type presence struct {
 	// same entry all the time, so that an iteration cannot miss him.
 	counts    map[string]int32
 	departing map[string]*departure
-	watchers  []*actor.PID // copied before a change: news hold it
+	watchers  []*actor.PID // only ever appended to, or copied: news hold it
 }
 
 // departure is a uid in its grace, in the list of its shard.

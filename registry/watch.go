@@ -96,7 +96,8 @@ func (sh *shard) watch(k kind, topic string, pid *actor.PID) (first bool) {
 	}
 	if !slices.Contains(w.sets, s) {
 		w.sets = append(w.sets, s)
-		sh.setWatchers(s, append(slices.Clip(s.remember().watchers), w.pid))
+		// News that hold the list as it was see no further than its old length.
+		sh.setWatchers(s, append(s.remember().watchers, w.pid))
 	}
 	return first
 }
