@@ -158,7 +158,17 @@ func (h modelHandler) life(ctx actor.Context, at string) {
 	switch {
 	case plan != at:
 	case stick:
+		s.expect(supervisor.CauseHandlerStuck)
+		s.mu.Lock()
+		s.lifeStuck = true
+		epoch := s.epoch
+		s.mu.Unlock()
 		<-h.w.held()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.epoch == epoch {
+			s.lifeStuck = false
+		}
 	default:
 		s.expect(supervisor.CauseHandlerFailed)
 		panic("as planned in " + at)
@@ -167,7 +177,7 @@ func (h modelHandler) life(ctx actor.Context, at string) {
 
 // command is something for a handler to do.
 func (w *world) command() string {
-	return one(w.rng, "", "", "", "panic", "panic", "goexit", "stick", "nap", "send", "send", "burst", "ask",
+	return one(w.rng, "", "", "", "panic", "panic", "goexit", "stick", "stick-panic", "nap", "nap-panic", "send", "send", "burst", "ask",
 		"ask-panic", "ask-stick", "close", "kick", "stop", "after", "after-panic", "after-stick", "join", "leave",
 		"publish", "block", "closing-send", "spawn", "spawn")
 }
@@ -197,9 +207,17 @@ func (s *subject) do(c *actors.Channel, k call, what string) {
 	case "stick":
 		s.expect(supervisor.CauseHandlerStuck)
 		<-s.w.held()
-	case "nap":
+	case "stick-panic":
+		s.expect(supervisor.CauseHandlerStuck, supervisor.CauseHandlerFailed)
+		<-s.w.held()
+		panic("as asked")
+	case "nap", "nap-panic":
 		s.expect(supervisor.CauseHandlerStuck)
 		time.Sleep(time.Duration(s.random(2500)) * time.Millisecond)
+		if what == "nap-panic" {
+			s.expect(supervisor.CauseHandlerFailed)
+			panic("as asked")
+		}
 	case "send":
 		s.sendOne(c, k, false, nil)
 	case "burst":
@@ -226,6 +244,9 @@ func (s *subject) do(c *actors.Channel, k call, what string) {
 		_ = c.PublishOthers("room", text(fmt.Sprintf("room/%s/%d", s.uid, k.epoch), s.next(), 10)) // the runtime may have stopped
 	case "spawn":
 		if k.ctx != nil {
+			s.mu.Lock()
+			s.spawned = true
+			s.mu.Unlock()
 			child := k.ctx.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
 				if _, ok := ctx.Message().(string); ok {
 					<-s.w.held()

@@ -3,6 +3,7 @@ package troupe_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing/synctest"
 	"time"
@@ -33,7 +34,9 @@ func (w *world) step() {
 		w.letGo()
 	case n < 21:
 		w.broadcast()
-	case n < 22:
+	case n < 25:
+		w.look()
+	case n < 26:
 		w.note("drain")
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(r.IntN(5000))*time.Millisecond)
 		w.tasks.Go(func() {
@@ -49,6 +52,35 @@ func (w *world) step() {
 			return
 		}
 		one(r, s.peerStep, s.peerStep, s.serverStep, s.serverStep, s.pidStep)(c)
+	}
+}
+
+// look waits until nothing moves, and holds up who should have nothing to wait
+// for.
+func (w *world) look() {
+	time.Sleep(100 * time.Millisecond) // for the monitor to see who blocks
+	w.timePassed()
+	synctest.Wait()
+	w.note("look")
+	for _, s := range w.subjects {
+		s.mu.Lock()
+		s.atRest()
+		s.mu.Unlock()
+	}
+}
+
+// atRest checks a channel that is open, whose handler is not busy and whose
+// peer reads: all that was sent, either way, has arrived. It is called with mu
+// held.
+func (s *subject) atRest() {
+	if s.c == nil || !s.isOpen || !s.c.IsOpen() || s.call != 0 || s.lifeStuck || s.paused || s.dead || s.spawned {
+		return
+	}
+	if messages, bytes := s.c.Waiting(); messages != 0 || bytes != 0 {
+		s.fault("%d messages of %d bytes wait for nothing", messages, bytes)
+	}
+	if s.messages != s.asked {
+		s.fault("%d messages of %d were handled", s.messages, s.asked)
 	}
 }
 
@@ -115,21 +147,31 @@ func (s *subject) peerStep(*actors.Channel) {
 	}
 }
 
-// ask sends a message that tells the handler what to do, in one piece or more.
+// ask sends messages that tell the handler what to do, in one write.
 func (s *subject) ask() {
-	s.asked++
-	what := s.w.command()
-	b := fmt.Appendf(nil, "%d|%s|%s", s.asked, what, strings.Repeat("x", s.w.rng.IntN(400)))
+	var all []byte
+	var what []string
+	for range one(s.w.rng, 1, 1, 4) {
+		s.asked++
+		do := s.w.command()
+		all = append(all, s.request(do)...)
+		what = append(what, fmt.Sprintf("%d: %s", s.asked, do))
+	}
+	s.says("messages "+strings.Join(what, ", "), all)
+}
+
+// request is such a message, in one piece or more.
+func (s *subject) request(do string) []byte {
+	b := fmt.Appendf(nil, "%d|%s|%s", s.asked, do, strings.Repeat("x", s.w.rng.IntN(400)))
 	if s.w.rng.IntN(3) > 0 {
-		s.says(fmt.Sprintf("message %d: %s", s.asked, what), transporttest.Encode(ws.NewTextFrame(b)))
-		return
+		return transporttest.Encode(ws.NewTextFrame(b))
 	}
 	cut := 1 + s.w.rng.IntN(len(b)-1)
-	var frames []byte
-	frames = append(frames, transporttest.Encode(ws.NewFrame(ws.OpBinary, false, b[:cut]))...)
-	frames = append(frames, transporttest.Encode(ws.NewPingFrame(nil))...)
-	frames = append(frames, transporttest.Encode(ws.NewFrame(ws.OpContinuation, true, b[cut:]))...)
-	s.says(fmt.Sprintf("fragmented message %d: %s", s.asked, what), frames)
+	return slices.Concat(
+		transporttest.Encode(ws.NewFrame(ws.OpBinary, false, b[:cut])),
+		transporttest.Encode(ws.NewPingFrame(nil)),
+		transporttest.Encode(ws.NewFrame(ws.OpContinuation, true, b[cut:])),
+	)
 }
 
 // says is something the peer says, after what it said before.

@@ -50,6 +50,8 @@ type subject struct {
 	began     int // Opens
 	isOpen    bool
 	closes    int
+	spawned   bool   // a child may keep it from restarting
+	lifeStuck bool   // in what protoactor tells an actor
 	events    [2]int // opened, closed
 	cause     supervisor.Cause
 	messages  int // of the peer, handled
@@ -127,7 +129,7 @@ func (k call) leave() {
 func (s *subject) abandoned() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.call = 0
+	s.call, s.lifeStuck = 0, false
 	s.epoch++
 }
 

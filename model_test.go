@@ -146,8 +146,8 @@ func (w *world) arrive() {
 	for range w.rng.IntN(3) {
 		s.openPlan = append(s.openPlan, w.command())
 	}
-	s.closePlan = one(w.rng, "", "", "panic", "stick", "goexit", "nap", "send")
-	s.lifePlan = one(w.rng, "", "", "", "started", "stopping", "stopped", "restarting", "stick-stopping")
+	s.closePlan = one(w.rng, "", "", "panic", "stick", "stick-panic", "goexit", "nap", "send")
+	s.lifePlan = one(w.rng, "", "", "", "started", "stopping", "stopped", "restarting", "stick-started", "stick-restarting", "stick-stopping")
 	w.mu.Lock()
 	w.subjects = append(w.subjects, s)
 	w.mu.Unlock()

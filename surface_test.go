@@ -341,3 +341,21 @@ func TestPresenceReachesTheHandler(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Names of channels are never used twice, not even by another runtime.
+func TestNamesCarryTheEpoch(t *testing.T) {
+	seen := map[string]bool{}
+	for range 2 {
+		s := play(t, actors.DriverAuto, actors.Options{}, actors.Callbacks{Open: func(c *actors.Channel) { _ = c.Send(c.ID()) }})
+		p := s.dial()
+		id := s.read(p)
+		if seen[id] || seen[strings.Split(id, "-")[0]] {
+			t.Errorf("%s again", id)
+		}
+		seen[id], seen[strings.Split(id, "-")[0]] = true, true
+		if c, ok := s.rt.Channel(id); !ok || c.ID() != id {
+			t.Errorf("%s is not found", id)
+		}
+		_ = p.Disconnect()
+	}
+}

@@ -48,7 +48,9 @@ type Channel struct {
 	listening bool              // the link signals
 	congested bool              // the kernel did not take everything
 	ended     bool              // the link's input has ended
-	told      bool              // Close was called
+	told      bool              // outcomes and the end were told
+	shaken    bool              // our answer to the request was taken
+	hangs     uint8             // calls that did not return while it ended
 	closing   bool              // the close frame is queued
 	unread    bool              // the peer is left waiting until it has read
 	flight    *flight           // taken from the outbox, not written

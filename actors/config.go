@@ -91,7 +91,7 @@ type Options struct {
 	// the peer (what the kernel has not taken included). Default 1024.
 	MailboxMessages int
 
-	// MailboxBytes bounds the bytes of the same, both together. A message larger
+	// MailboxBytes bounds the bytes of the same, each by itself. A message larger
 	// than that is refused with ErrTooBig. Default 4 MiB, or four times
 	// MaxMessageBytes if that is more.
 	MailboxBytes int

@@ -113,7 +113,7 @@ func (ep *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				http.Error(w, "forbidden", http.StatusForbidden)
 				answer.status = http.StatusForbidden
 			}
-			ep.rt.event(supervisor.Refused{Remote: r.RemoteAddr, Status: answer.status, Reason: "not authorised"})
+			ep.rt.event(supervisor.Refused{Remote: r.RemoteAddr, Status: answer.status, Reason: "refused by Authorize"})
 			return
 		}
 		uid = id

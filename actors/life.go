@@ -33,6 +33,10 @@ func (c *Channel) discard() {
 func (c *Channel) open() {
 	rt := c.ep.rt
 	if a := c.coming.Swap(nil); a != nil {
+		if c.phase == closed { // stopped meanwhile
+			a.link.Release()
+			return
+		}
 		c.link = a.link
 		c.box.Hold(false)
 		now := rt.now()
@@ -326,9 +330,11 @@ func (c *Channel) conclude() {
 		c.guarded(inCompletion, func() { done.f(done.out, done.err) })
 	}
 	c.passing = nil
-	if c.began && !c.told {
+	if !c.told {
 		c.told = true
-		c.tellEnd()
+		if c.began {
+			c.tellEnd()
+		}
 	}
 	c.where = inStopping
 	c.box.Terminate()

@@ -150,7 +150,7 @@ func (c *Channel) act(s mailbox.Signals) {
 		switch {
 		case c.phase != closed:
 			c.finish()
-		case c.began && !c.told:
+		case !c.told:
 			c.conclude()
 		default:
 			c.box.Abandon() // it waits for children that do not stop
@@ -247,12 +247,7 @@ func (o *owner) Fenced(f mailbox.Failure) {
 		ID: c.pid.Id, UID: c.uid, Where: at.String(), For: f.For, Stack: f.Stack, Directive: c.directive,
 	})
 	if c.phase == closed {
-		if at == inCompletion { // Close is still to come
-			c.respawn(at == inMaking)
-			c.box.Raise(sigFinish)
-			return
-		}
-		c.box.Abandon()
+		c.stuckAtTheEnd(at)
 		return
 	}
 	c.parkPoison(f.Message)
@@ -261,6 +256,24 @@ func (o *owner) Fenced(f mailbox.Failure) {
 	}
 	c.respawn(at == inMaking)
 	c.resume()
+}
+
+// lastHangs is how many outcomes may hang while a channel ends, until those that
+// are left are not told any more.
+const lastHangs = 3
+
+// stuckAtTheEnd sees to it that Close is delivered although an outcome before
+// it, or the making of a handler to deliver it to, did not return.
+func (c *Channel) stuckAtTheEnd(at where) {
+	if c.hangs++; c.hangs > lastHangs {
+		c.passing = nil
+	}
+	if c.told {
+		c.box.Abandon()
+		return
+	}
+	c.respawn(at != inCompletion)
+	c.box.Raise(sigFinish)
 }
 
 // Gone implements mailbox.Owner: nothing runs any more.
@@ -273,6 +286,9 @@ func (o *owner) Gone() {
 		c.ep.rt.system.Root.Stop(child)
 	}
 	// Whoever still holds the PID or the Channel holds no more than their names.
+	if c.link != nil {
+		c.link.Release()
+	}
 	c.link, c.passing = nil, nil
 	c.mu.Lock()
 	c.gone = true

@@ -138,7 +138,7 @@ func Start(cfg Config) (*Runtime, error) {
 		if rt.poller != nil {
 			_ = rt.poller.Close() // what matters is that there is no registry
 		}
-		rt.disp.Close()
+		_ = rt.disp.Close(context.Background()) // nothing runs on it yet
 		return nil, err
 	}
 	return rt, nil
@@ -176,8 +176,9 @@ func (rt *Runtime) System() *actor.ActorSystem { return rt.system }
 
 // Mailbox gives an actor of the application's own, such as a room, a mailbox
 // like a channel's: at most so many messages (0: 1024), what does not fit
-// becomes a dead letter, and it runs on the runtime's goroutines. Such an actor
-// must be stopped before the runtime: afterwards nothing runs it.
+// becomes a dead letter, and it runs on the runtime's goroutines, without a
+// deadline. Such an actor must be stopped before the runtime: afterwards nothing
+// runs it, and one that does not return by then is abandoned.
 //
 //	room := system.Root.Spawn(actor.PropsFromProducer(newRoom, rt.Mailbox(0)))
 func (rt *Runtime) Mailbox(messages int) actor.PropsOption {
@@ -357,6 +358,11 @@ var errBroadcastOption = errors.New("actors: a broadcast takes no Block, OnOutco
 // channels, 503 otherwise.
 func (rt *Runtime) Health() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+			return
+		}
 		if s := rt.State(); s != Running {
 			http.Error(w, s.String(), http.StatusServiceUnavailable)
 			return

@@ -42,7 +42,8 @@ func (o outcomeOption) apply(s *sendOptions) { s.done = o }
 
 // OnOutcome has f called once with what became of the message, as one of the
 // channel's callbacks, unless the send itself returned an error. A panic in f
-// is one of the handler.
+// is one of the handler. While a channel ends, at most three such calls may
+// hang until their deadline: then the outcomes that are left are not told.
 func OnOutcome(f func(Outcome, error)) SendOption { return outcomeOption(f) }
 
 type closeOption struct{}

@@ -22,7 +22,7 @@ type Stats struct {
 	HandlerStuck  int64 // calls abandoned at their deadline
 	Abandoned     int   // of those, the goroutines that have not ended yet
 	Refused       int64 // requests answered with an error
-	DeadLetters   int64 // messages to PIDs of channels that reached nobody
+	DeadLetters   int64 // messages by PID to channels, not gone yet, that reached nobody
 
 	BytesWaiting int64 // in all channels, of Config.BudgetBytes
 }

@@ -45,7 +45,9 @@ func (rt *Runtime) Stop(ctx context.Context) error {
 			err = e
 		}
 	}
-	rt.disp.Close()
+	if e := rt.closeDispatcher(ctx); err == nil {
+		err = e
+	}
 	if rt.ownSystem {
 		rt.system.Shutdown()
 	}
@@ -55,13 +57,25 @@ func (rt *Runtime) Stop(ctx context.Context) error {
 	return err
 }
 
+// closeDispatcher waits for handlers of actors that use [Runtime.Mailbox] until
+// ctx is done, and a little longer if it is done already.
+func (rt *Runtime) closeDispatcher(ctx context.Context) error {
+	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(forced, cancel)
+		context.AfterFunc(last, func() { t.Stop() })
+	})()
+	return rt.disp.Close(last)
+}
+
 // forced is how long a channel that was cut off may take until its handler is
 // taken for stuck.
 const forced = time.Second
 
-// patience is how many times forced a drain waits for channels that are still
-// being made, when all others have ended.
-const patience = 3
+// patience is how many times forced a drain waits while no channel ends: longer
+// than one whose outcomes, handler and children all hang.
+const patience = lastHangs + 4
 
 func (rt *Runtime) drain(ctx context.Context, cause supervisor.Cause) error {
 	empty, first, open := rt.closeDoors()
@@ -133,19 +147,30 @@ func (rt *Runtime) cutOff(empty <-chan struct{}, cause supervisor.Cause) int {
 		c.finishWith(ending{cause: cause})
 		c.box.Raise(sigKill)
 	}
-	for idle := 0; idle < patience; idle++ {
+	for still, before := 0, 0; still < patience; {
 		select {
 		case <-empty:
 			return cut
 		case <-time.After(forced):
 		}
+		if left := rt.alive(); left != before {
+			still, before = 0, left
+		} else {
+			still++
+		}
 		for c := range rt.everyChannel() {
-			idle = 0
 			rt.system.Root.Stop(c.pid) // one that waits for its children to restart hears nothing else
 			c.box.Raise(sigKill)
 			rt.disp.Expire(&c.box)
 		}
 	}
-	rt.log.Error("giving up on requests whose channels were never made: their handlers' producers do not return")
+	rt.log.Error("giving up on channels that code of the application's holds up", "channels", rt.alive())
 	return cut
+}
+
+// alive is how many channels are not gone.
+func (rt *Runtime) alive() int {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return rt.live
 }

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"sync"
@@ -104,12 +105,14 @@ func (d *Dispatcher) Lead(s Source) {
 }
 
 // Close ends the goroutines, after what is queued has run, and waits for all
-// but those that were fenced off. The source must have been closed before.
-func (d *Dispatcher) Close() {
+// but those that were fenced off. The source must have been closed before. When
+// ctx is done it abandons those that are still at work, and its error says how
+// many: their mailboxes run no more.
+func (d *Dispatcher) Close(ctx context.Context) error {
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()
-		return
+		return nil
 	}
 	d.closed = true
 	for _, w := range d.idle {
@@ -118,7 +121,42 @@ func (d *Dispatcher) Close() {
 	d.idle = nil
 	d.mu.Unlock()
 	close(d.stop)
-	d.done.Wait()
+	ended := make(chan struct{})
+	go func() { // ends with the last worker, or when the rest is abandoned
+		d.done.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	n := d.abandonBusy()
+	<-ended
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("mailbox: %d goroutines did not return and were abandoned: %w", n, ctx.Err())
+}
+
+// abandonBusy gives up the workers that are still at work.
+func (d *Dispatcher) abandonBusy() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := len(d.busy)
+	for w := range d.busy {
+		if m := w.box.Load(); m != nil {
+			if call := m.gate.v.Load(); call&gateBusy != 0 {
+				m.gate.fence(call) // else it ends by itself when it comes to the next
+			}
+		}
+		w.abandoned = true
+		d.fencedNow.Add(1)
+		d.done.Done()
+	}
+	clear(d.busy)
+	d.blocked = 0
+	return n
 }
 
 // Fenced is how many goroutines were fenced off and have not ended yet.

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -92,7 +93,7 @@ func TestTheLeaderRunsWhatItFindsAndALateOneLosesTheLead(t *testing.T) {
 		b.system.Root.Stop(other)
 		synctest.Wait()
 		src.close()
-		b.disp.Close()
+		b.close()
 	})
 }
 
@@ -116,7 +117,7 @@ func TestTheSourceIsHeardHoweverBusyTheMailboxes(t *testing.T) {
 		b.system.Root.Stop(chatty)
 		synctest.Wait()
 		src.close()
-		b.disp.Close()
+		b.close()
 	})
 }
 
@@ -153,7 +154,7 @@ func TestALongBlockedHandlerDoesNotMakeTheMonitorLate(t *testing.T) {
 			b.system.Root.Stop(pid)
 		}
 		synctest.Wait()
-		b.disp.Close()
+		b.close()
 	})
 }
 
@@ -168,8 +169,32 @@ func TestCloseRunsWhatIsQueued(t *testing.T) {
 	for range 5000 {
 		b.system.Root.Send(pid, 1)
 	}
-	b.disp.Close()
+	b.close()
 	if n != 5000 {
 		t.Errorf("%d of 5000 ran", n)
 	}
+}
+
+func TestCloseAbandonsWhatDoesNotReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, DispatcherConfig{})
+		block := make(chan struct{})
+		pid := b.spawn(Config{}, func(ctx actor.Context) {
+			if ctx.Message() == "block" {
+				<-block
+			}
+		})
+		b.system.Root.Send(pid, "block")
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := b.disp.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		close(block)
+		synctest.Wait()
+		if n := b.disp.Fenced(); n != 0 {
+			t.Errorf("%d goroutines left", n)
+		}
+	})
 }

@@ -102,13 +102,12 @@ func (m *Mailbox) handle() {
 			m.mu.Unlock()
 			m.settleLost()
 		case m.in.n > 0 && !m.barred:
-			it := m.in.pop()
-			m.giveBack(it.Size)
+			message := m.popIn()
 			m.mu.Unlock()
 			if m.owner != nil {
-				m.owner.Received(it.Message)
+				m.owner.Received(message)
 			} else {
-				m.Invoke(it.Message)
+				m.Invoke(message)
 			}
 		default:
 			m.mu.Unlock()
@@ -340,9 +339,7 @@ func (m *Mailbox) gone() {
 	}
 	var letters []any
 	for m.in.n > 0 {
-		it := m.in.pop()
-		m.giveBack(it.Size)
-		letters = append(letters, it.Message)
+		letters = append(letters, m.popIn())
 	}
 	for m.out.n > 0 {
 		m.lose(m.popOut(), Closed)

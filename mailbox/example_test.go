@@ -1,6 +1,7 @@
 package mailbox_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"log/slog"
@@ -18,7 +19,7 @@ func ExampleProducer() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer dispatcher.Close()
+	defer dispatcher.Close(context.Background())
 	props := []actor.PropsOption{actor.WithMailbox(mailbox.Producer(&mailbox.Config{
 		Dispatcher: dispatcher,
 		Messages:   2,

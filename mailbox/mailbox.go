@@ -17,8 +17,7 @@ type Config struct {
 	// its owner took and has not settled. Default 1024.
 	Messages int
 
-	// Bytes bounds the sizes of both lanes and of what is not settled.
-	// Default 1 MiB.
+	// Bytes bounds the bytes of the same, of each lane by itself. Default 1 MiB.
 	Bytes int
 
 	// Budget, if set, bounds the bytes of all mailboxes that share it.
@@ -167,8 +166,9 @@ type Mailbox struct {
 	sys      []any
 	in, out  lane
 	unpaid   int // taken from the outbox, not settled
-	bytes    int // of both lanes and of what is unpaid
+	bytes    int // of the outbox and of what is unpaid
 	outBytes int // of these, what waits in the outbox
+	inBytes  int // of the inbox
 	fenced   *Failure
 	worker   *worker  // that drains now
 	next     *Mailbox // in the dispatcher's queue
@@ -247,7 +247,7 @@ func (m *Mailbox) UserMessageCount() int {
 }
 
 // Waiting is how many messages and bytes are accounted for the peer: waiting
-// here, or taken by the owner and not settled. Bytes count both lanes.
+// here, or taken by the owner and not settled.
 func (m *Mailbox) Waiting() (messages, bytes int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

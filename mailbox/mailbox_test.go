@@ -32,8 +32,14 @@ func newBench(t testing.TB, cfg DispatcherConfig) *bench {
 	b := &bench{t, actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	})), d}
-	t.Cleanup(d.Close)
+	t.Cleanup(b.close)
 	return b
+}
+
+func (b *bench) close() {
+	if err := b.disp.Close(context.Background()); err != nil {
+		b.t.Error(err)
+	}
 }
 
 func (b *bench) spawn(cfg Config, f actor.ReceiveFunc) *actor.PID {
@@ -155,7 +161,7 @@ func TestSystemMessagesComeBeforeSignalsBeforeTheInbox(t *testing.T) {
 		synctest.Wait()
 		want(t, f.noted(), "*actor.Started", "signal 3", "in first", "stopping",
 			"*actor.Stopping", "*actor.Stopped", "dead second", "gone")
-		b.disp.Close()
+		b.close()
 	})
 }
 
@@ -173,7 +179,7 @@ func TestNothingRunsBeforeStart(t *testing.T) {
 		if f.signals != 0 || len(f.noted()) != 0 {
 			t.Fatal("ran before Start")
 		}
-		b.disp.Close()
+		b.close()
 	})
 }
 
@@ -317,22 +323,47 @@ func TestLostItemsAreBounded(t *testing.T) {
 	}
 }
 
-func TestBytesOfTheInboxWakeABlockedSender(t *testing.T) {
+func TestAFullOutboxKeepsNoMessageFromTheHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, DispatcherConfig{})
 		f, pid := b.hear(Config{Bytes: 100}, true, nil)
-		b.system.Root.Send(pid, sized(80))
-		done := make(chan error, 1)
-		go func() { done <- f.Post(Item{Message: "x", Size: 50}, Block(t.Context())) }()
-		synctest.Wait()
 		f.onSignal = func(Signals) { f.Admit() }
 		f.Raise(1)
-		if err := <-done; err != nil {
-			t.Error(err)
+		for range 4 { // a burst, under Close
+			if err := f.Post(Item{Message: "x", Size: 100}, Close); err != nil {
+				t.Fatal(err)
+			}
 		}
+		b.system.Root.Send(pid, "plain")
+		b.system.Root.Send(pid, sized(90))
+		synctest.Wait()
+		want(t, f.noted(), "*actor.Started", "in plain", "in 90")
 		b.system.Root.Stop(pid)
 		synctest.Wait()
-		b.disp.Close()
+		b.close()
+	})
+}
+
+func TestSuspendAndResume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, DispatcherConfig{})
+		var heard []string
+		pid := b.spawn(Config{}, func(ctx actor.Context) {
+			if m, ok := ctx.Message().(string); ok {
+				heard = append(heard, m)
+			}
+		})
+		process, _ := b.system.ProcessRegistry.Get(pid)
+		process.SendSystemMessage(pid, &actor.SuspendMailbox{})
+		for _, m := range []string{"1", "2", "3"} {
+			b.system.Root.Send(pid, m)
+		}
+		synctest.Wait()
+		want(t, heard)
+		process.SendSystemMessage(pid, &actor.ResumeMailbox{})
+		synctest.Wait()
+		want(t, heard, "1", "2", "3")
+		b.close()
 	})
 }
 
@@ -359,7 +390,7 @@ func TestStopBetweenAFailureAndItsSuspension(t *testing.T) {
 		if log := f.noted(); log[len(log)-1] != "gone" {
 			t.Errorf("%q", log)
 		}
-		b.disp.Close()
+		b.close()
 	})
 }
 
@@ -457,7 +488,7 @@ func TestPanicEscalatesAndOrderSurvivesTheRestart(t *testing.T) {
 		}
 		synctest.Wait()
 		want(t, heard, "*actor.Started", "1", "2", "*actor.Restarting", "*actor.Started", "3", "4")
-		b.disp.Close()
+		b.close()
 	})
 }
 
@@ -491,7 +522,7 @@ func TestStopEndsWithEveryItemsOutcome(t *testing.T) {
 			t.Fatalf("outcome %v, %d watchers told", outcome, told.Load())
 		}
 		b.system.Root.Send(pid, "late")
-		b.disp.Close()
+		b.close()
 		time.Sleep(2 * time.Second) // protoactor's throttle of dead letters runs out
 	})
 }
@@ -541,7 +572,7 @@ func TestPoisonIsNotLostInAFullInbox(t *testing.T) {
 		close(block)
 		synctest.Wait()
 		want(t, heard, "1", "2", "3", "stopped")
-		b.disp.Close()
+		b.close()
 		time.Sleep(2 * time.Second) // protoactor's throttle of dead letters runs out
 	})
 }
@@ -560,7 +591,7 @@ func TestRestartAfterStopMakesNoZombie(t *testing.T) {
 		b.system.Root.Send(pid, "boom")
 		synctest.Wait()
 		want(t, heard, "*actor.Started", "string", "*actor.Stopping", "*actor.Stopped")
-		b.disp.Close()
+		b.close()
 	})
 }
 
@@ -615,7 +646,7 @@ func TestBlockedHandlersGetHelp(t *testing.T) {
 		if g := b.disp.Goroutines(); g != 0 {
 			t.Errorf("%d goroutines left when idle", g)
 		}
-		b.disp.Close()
+		b.close()
 	})
 }
 
@@ -651,7 +682,7 @@ func TestOverrunDeadlineIsFencedOff(t *testing.T) {
 		}
 		b.system.Root.Stop(pid)
 		synctest.Wait()
-		b.disp.Close()
+		b.close()
 	})
 }
 
@@ -671,7 +702,7 @@ func TestIdleMailboxHoldsNoBuffer(t *testing.T) {
 		}
 		b.system.Root.Stop(pid)
 		synctest.Wait()
-		b.disp.Close()
+		b.close()
 	})
 }
 
@@ -726,7 +757,7 @@ func TestABusyMailboxYields(t *testing.T) {
 		if !other.Load() {
 			t.Fatal("starved")
 		}
-		b.disp.Close()
+		b.close()
 	})
 }
 

@@ -174,12 +174,21 @@ func (m *Mailbox) fit(size, messages, bytes int) error {
 	return nil
 }
 
+// reserve makes room for a message of the inbox.
 func (m *Mailbox) reserve(size int) bool {
-	if m.bytes+size > m.cfg.bytes() || !m.cfg.Budget.Take(size) {
+	if size > 0 && (m.inBytes+size > m.cfg.bytes() || !m.cfg.Budget.Take(size)) {
 		return false
 	}
-	m.bytes += size
+	m.inBytes += size
 	return true
+}
+
+// popIn removes the oldest message of the inbox and its bytes.
+func (m *Mailbox) popIn() any {
+	it := m.in.pop()
+	m.inBytes -= it.Size
+	m.cfg.Budget.Give(it.Size)
+	return it.Message
 }
 
 func (m *Mailbox) refuse(p Policy, err error) error {

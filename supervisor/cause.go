@@ -54,7 +54,7 @@ const (
 	CauseDrained        // 1001: the node or the endpoint is being drained
 	CauseRuntimeStopped // 1001: the runtime stopped
 	CauseTransportError // 1011: the link failed on our side (descriptor, TLS, compression)
-	CauseNodeLost       // 1006: the node that held the channel is gone; told by a survivor
+	CauseNodeLost       // 1006: the node that held the channel is gone; told by a survivor (reserved: there is one node yet)
 
 	causes // how many there are
 )

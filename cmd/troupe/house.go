@@ -24,7 +24,7 @@ func openHouse(rt *actors.Runtime) (*house, error) {
 	}
 	h := &house{rt: rt, lobby: lobby, mux: http.NewServeMux()}
 	h.mux.Handle("/", page())
-	h.mux.Handle("GET /healthz", rt.Health())
+	h.mux.Handle("/healthz", rt.Health())
 	for path, endpoint := range map[string]func() (*actors.Endpoint, error){
 		"/chat":  func() (*actors.Endpoint, error) { return chatEndpoint(rt, lobby, patience) },
 		"/echo":  func() (*actors.Endpoint, error) { return echoEndpoint(rt) },

@@ -56,6 +56,13 @@ const usage = `Usage:
   troupe version         print the version
   troupe help            print this
 
+What it serves:
+  /          the chat page
+  /chat      its WebSocket: ?id=ID&name=NAME&room=ROOM, the id 1 to 64 of A-Z a-z 0-9 _ -
+  /echo      a WebSocket that sends back what it gets, up to 16 MiB a message
+  /clock     the time every second, as server-sent events or a plain stream
+  /healthz   200 while new connections are welcome, else 503
+
 Flags of serve:
 `
 
@@ -90,6 +97,9 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		}
 		return serve(ctx, o, stdout, o.logger(stderr))
 	case "version", "-version", "--version":
+		if len(args) > 1 {
+			return usageError(fmt.Sprintf("version: unexpected argument %q", args[1]))
+		}
 		_, err := fmt.Fprintln(stdout, version())
 		return err
 	case "help", "-h", "-help", "--help":

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -92,7 +93,8 @@ func (o *options) check() error {
 	case o.drainTimeout <= 0:
 		return usageError(fmt.Sprintf("serve: --drain-timeout is %v, want more than 0", o.drainTimeout))
 	}
-	if _, _, err := net.SplitHostPort(o.addr); err != nil {
+	_, port, err := net.SplitHostPort(o.addr)
+	if n, e := strconv.Atoi(port); err != nil || e == nil && n > 65535 {
 		return usageError(fmt.Sprintf("serve: --addr is %q, want host:port, such as 127.0.0.1:8080 or :8080", o.addr))
 	}
 	return nil
