@@ -20,7 +20,14 @@ import (
 func TestHandshakeTimeout(t *testing.T) {
 	cfg := actors.Config{Options: actors.Options{HandshakeTimeout: time.Second}}
 	inBubble(t, cfg, actors.Callbacks{Open: func(c *actors.Channel) { _ = c.Send("hello") }}, func(l *lab) {
-		c, _ := l.open(1)
+		link, _ := transporttest.Pair(&transport.Config{}, 1)
+		if err := link.Queue(transport.NewPacket(transport.Text, []byte("HTTP/1.1 101 in its place"))); err != nil {
+			t.Fatal(err)
+		}
+		c, err := l.ep.Open(link, nil, "")
+		if err != nil {
+			t.Fatal(err)
+		}
 		time.Sleep(999 * time.Millisecond)
 		if !c.IsOpen() {
 			t.Error("dropped too early")

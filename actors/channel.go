@@ -49,7 +49,7 @@ type Channel struct {
 	congested bool              // the kernel did not take everything
 	ended     bool              // the link's input has ended
 	told      bool              // outcomes and the end were told
-	shaken    bool              // our answer to the request was taken
+	answer    uint32            // how many bytes our answer to the request has
 	hangs     uint8             // calls that did not return while it ended
 	closing   bool              // the close frame is queued
 	unread    bool              // the peer is left waiting until it has read

@@ -48,7 +48,7 @@ func (c *Channel) passedWhileOpen(o *Options, passed func(int64, time.Duration) 
 		if taken != c.stallMark {
 			c.stallAt, c.stallMark = c.ep.rt.now(), taken
 		}
-		if !c.shaken && o.HandshakeTimeout > 0 {
+		if taken < uint64(c.answer) && o.HandshakeTimeout > 0 {
 			if passed(c.openedAt, o.HandshakeTimeout) {
 				return &ending{cause: supervisor.CauseHandshakeTimeout}
 			}

@@ -307,7 +307,6 @@ func (ep *Endpoint) newChannel(r *http.Request, uid string, framing transport.Fr
 		c.setRequest(r)
 	}
 	c.box.Init(&ep.box, (*owner)(c))
-	c.box.Hold(true) // until there is a link
 	if err := ep.spawn(c, false, ep.rt.nextName()); err != nil {
 		ep.rt.leave()
 		return nil, err

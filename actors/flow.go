@@ -230,7 +230,6 @@ func (c *Channel) dropFlight() {
 // what it is given.
 func (c *Channel) watchCongestion() {
 	stuck := c.link.Pending() > 0
-	c.shaken = c.shaken || !stuck
 	taken := c.link.Taken()
 	if stuck && (!c.congested || taken != c.stallMark) {
 		c.stallAt, c.stallMark = c.ep.rt.now(), taken

@@ -38,6 +38,7 @@ func (c *Channel) open() {
 			return
 		}
 		c.link = a.link
+		c.answer = uint32(a.link.Queued())
 		c.box.Hold(false)
 		now := rt.now()
 		c.openedAt, c.lastIn, c.lastData = now, now, now

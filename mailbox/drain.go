@@ -19,7 +19,7 @@ func (m *Mailbox) drain(w *worker) (more bool) {
 	m.state, m.worker = running, w
 	m.signals, m.later = m.signals|m.later, 0
 	m.mu.Unlock()
-	m.left = m.cfg.share()
+	m.left = int32(m.cfg.share())
 	for {
 		m.turn()
 		m.mu.Lock()
@@ -121,7 +121,7 @@ func (m *Mailbox) handle() {
 
 // Spend takes n messages off this turn's share: those that an owner handled
 // without their having been in the inbox. Only while draining.
-func (m *Mailbox) Spend(n int) { m.left -= n }
+func (m *Mailbox) Spend(n int) { m.left -= int32(n) }
 
 func (m *Mailbox) flush() {
 	if m.owner != nil {

@@ -146,26 +146,25 @@ type Mailbox struct {
 	inv     actor.MessageInvoker
 	current any // the message in the application's hands
 	halting bool
-	left    int // messages until others have a turn
+	left    int32 // messages until others have a turn
 
 	gate gate
 
 	mu       sync.Mutex // guards what follows
 	state    runState
 	started  bool
-	paused   bool  // suspended by a failure until the supervisor resumes it
-	stopped  bool  // a Stop was posted: a Restart no longer counts
-	poisoned bool  // a PoisonPill was posted
-	sealed   bool  // takes no more for the peer
-	closed   bool  // the actor is gone
-	held     bool  // the link has no room: an outbox alone is no reason to run
-	heldAt   int64 // since when, in nanoseconds
-	barred   bool  // the owner is not ready for the inbox yet
+	paused   bool // suspended by a failure until the supervisor resumes it
+	stopped  bool // a Stop was posted: a Restart no longer counts
+	poisoned bool // a PoisonPill was posted
+	sealed   bool // takes no more for the peer
+	closed   bool // the actor is gone
+	held     bool // the link has no room: an outbox alone is no reason to run
+	barred   bool // the owner is not ready for the inbox yet
 	signals  Signals
 	later    Signals // for the next turn
+	unpaid   int32   // taken from the outbox, not settled
 	sys      []any
 	in, out  lane
-	unpaid   int // taken from the outbox, not settled
 	bytes    int // of the outbox and of what is unpaid
 	outBytes int // of these, what waits in the outbox
 	inBytes  int // of the inbox
@@ -177,6 +176,7 @@ type Mailbox struct {
 
 // rare is what most mailboxes never have.
 type rare struct {
+	heldAt   int64         // since when the owner is held up, in nanoseconds
 	lost     []lostItem    // outcomes that wait to be told
 	process  actor.Process // an ordinary actor's own, among later ones of its name
 	room     chan struct{} // closed when there may be room; nil while nobody waits
@@ -204,10 +204,10 @@ type lostItem struct {
 }
 
 // Init makes m ready for use, before an actor is spawned with it. An owner's
-// inbox stays shut until Admit.
+// inbox stays shut until Admit, and its outbox is held until Hold(false).
 func (m *Mailbox) Init(cfg *Config, owner Owner) {
 	m.cfg, m.owner = cfg, owner
-	m.barred = owner != nil
+	m.barred, m.held = owner != nil, owner != nil
 }
 
 // Producer makes mailboxes for ordinary actors: bounded, on cfg's dispatcher,
@@ -251,7 +251,7 @@ func (m *Mailbox) UserMessageCount() int {
 func (m *Mailbox) Waiting() (messages, bytes int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return int(m.out.n) + m.unpaid, m.bytes
+	return int(m.out.n + m.unpaid), m.bytes
 }
 
 // runnable reports whether draining would find something to do.

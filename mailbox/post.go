@@ -159,12 +159,13 @@ const (
 )
 
 func (m *Mailbox) heldLong() bool {
-	return m.held && time.Duration(time.Now().UnixNano()-m.heldAt) >= heldUpLong
+	return m.held && m.rare != nil && m.rare.heldAt != 0 &&
+		time.Duration(time.Now().UnixNano()-m.rare.heldAt) >= heldUpLong
 }
 
 // fit reserves room for one more item of the outbox.
 func (m *Mailbox) fit(size, messages, bytes int) error {
-	if int(m.out.n)+m.unpaid >= messages || m.bytes+size > bytes {
+	if int(m.out.n+m.unpaid) >= messages || m.bytes+size > bytes {
 		return ErrFull
 	}
 	if !m.cfg.Budget.Take(size) {
@@ -217,7 +218,7 @@ func (m *Mailbox) countLost(o Outcome) {
 // unless losing all of them would not do. Losses that somebody asked to hear of
 // wait for the owner, no more of them than the outbox may hold.
 func (m *Mailbox) dropOldest(size int) bool {
-	if m.out.n == 0 || m.unpaid >= m.cfg.messages() || m.bytes-m.outBytes+size > m.cfg.bytes() ||
+	if m.out.n == 0 || int(m.unpaid) >= m.cfg.messages() || m.bytes-m.outBytes+size > m.cfg.bytes() ||
 		m.lostItems() >= m.cfg.messages() {
 		return false
 	}
@@ -330,7 +331,7 @@ func (m *Mailbox) Take() (Item, bool) {
 // Settle ends the accounting of n items of size bytes in all that Take gave.
 func (m *Mailbox) Settle(n, size int) {
 	m.mu.Lock()
-	m.unpaid -= n
+	m.unpaid -= int32(n)
 	m.giveBack(size)
 	m.wakeWaiters()
 	m.mu.Unlock()
@@ -340,8 +341,8 @@ func (m *Mailbox) Settle(n, size int) {
 // so that posting to it wakes nobody, or has room again.
 func (m *Mailbox) Hold(held bool) {
 	m.mu.Lock()
-	if held && !m.held {
-		m.heldAt = time.Now().UnixNano()
+	if held && (!m.held || m.rare == nil || m.rare.heldAt == 0) {
+		m.rarely().heldAt = time.Now().UnixNano()
 	}
 	m.held = held
 	m.scheduleAndUnlock()
