@@ -32,7 +32,7 @@ func TestModel(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { tryWorld(t, seed) })
 		return
 	}
-	n := fromEnv(t, "TROUPE_SEEDS", 100)
+	n := fromEnv(t, "TROUPE_SEEDS", 200)
 	for range n {
 		seed := rand.Uint64() | 1
 		t.Run(fmt.Sprintf("TROUPE_SEED=%d", seed), func(t *testing.T) {
