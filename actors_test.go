@@ -35,13 +35,15 @@ var mayImport = map[string][]string{
 	"actors":                  {"mailbox", "transport", "supervisor", "registry"},
 	"cmd/troupe":              {"actors", "mailbox", "registry", "supervisor", "transport"},
 	"internal/idle":           {"actors", "transport"},
+
+	"internal/browsertest/events": {"actors"},
 }
 
 // outsideCore are the modules each core package may use besides the standard
 // library.
 var outsideCore = map[string][]string{
 	"mailbox":    {"github.com/asynkron/protoactor-go"},
-	"transport":  {"github.com/gobwas/ws", "golang.org/x/sys"},
+	"transport":  {"github.com/gobwas/ws", "github.com/pires/go-proxyproto", "golang.org/x/sys"},
 	"supervisor": {"github.com/asynkron/protoactor-go"},
 	"registry":   {"github.com/asynkron/protoactor-go"},
 	"actors":     {"github.com/asynkron/protoactor-go", "github.com/google/uuid"},

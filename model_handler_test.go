@@ -18,7 +18,7 @@ import (
 func (w *world) callbacks() actors.Behavior {
 	h := modelHandler{w: w}
 	return actors.Callbacks{
-		Open: h.Open, Message: h.Message, Receive: h.Receive, Error: h.Error, Restarted: h.Restarted, Close: h.Close,
+		Open: h.Open, Message: h.Message, Receive: h.Receive, Ping: h.Ping, Pong: h.Pong, Error: h.Error, Restarted: h.Restarted, Close: h.Close,
 	}
 }
 
@@ -36,6 +36,10 @@ func (w *world) actors() actors.Behavior {
 			h.Message(m.Channel, *m)
 		case *actors.Closed:
 			h.Close(m.Channel, *m)
+		case *actors.Ping:
+			h.Ping(m.Channel, m.Data)
+		case *actors.Pong:
+			h.Pong(m.Channel, m.Data)
 		case *actors.Error:
 			h.Error(m.Channel, m.Err)
 		case *actors.Restarted:
@@ -126,7 +130,15 @@ func (h modelHandler) Receive(c *actors.Channel, ctx actor.Context) {
 	s.do(c, k, m.what)
 }
 
-func (h modelHandler) Error(c *actors.Channel, _ error) { h.w.of(c.UID()).enter("error").leave() }
+func (h modelHandler) Ping(c *actors.Channel, _ []byte) { h.w.of(c.UID()).enter("ping").leave() }
+
+func (h modelHandler) Pong(c *actors.Channel, _ []byte) { h.w.of(c.UID()).enter("pong").leave() }
+
+func (h modelHandler) Error(c *actors.Channel, err error) {
+	s := h.w.of(c.UID())
+	defer s.enter("error").leave()
+	s.heardOf(err)
+}
 
 func (h modelHandler) Restarted(c *actors.Channel, _ actors.Restarted) {
 	h.w.of(c.UID()).enter("restarted").leave()
@@ -167,7 +179,7 @@ func (h modelHandler) life(ctx actor.Context, at string) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.epoch == epoch {
-			s.lifeStuck = false
+			s.lifeStuck, s.left = false, time.Now()
 		}
 	default:
 		s.expect(supervisor.CauseHandlerFailed)
@@ -179,7 +191,7 @@ func (h modelHandler) life(ctx actor.Context, at string) {
 func (w *world) command() string {
 	return one(w.rng, "", "", "", "panic", "panic", "goexit", "stick", "stick-panic", "nap", "nap-panic", "send", "send", "burst", "ask",
 		"ask-panic", "ask-stick", "close", "kick", "stop", "after", "after-panic", "after-stick", "join", "leave",
-		"publish", "block", "closing-send", "spawn", "spawn")
+		"publish", "block", "wait", "closing-send", "respond", "respond", "on close", "spawn", "spawn")
 }
 
 func (s *subject) do(c *actors.Channel, k call, what string) {
@@ -194,7 +206,7 @@ func (s *subject) do(c *actors.Channel, k call, what string) {
 		})
 		return
 	case isAsk:
-		s.sendOne(c, k, true, func(k call) { s.do(c, k, strings.TrimPrefix(ask, "-")) })
+		s.sendOne(c, k, func(p *parcel) { p.told = true }, func(k call) { s.do(c, k, strings.TrimPrefix(ask, "-")) })
 		return
 	}
 	switch what {
@@ -219,17 +231,20 @@ func (s *subject) do(c *actors.Channel, k call, what string) {
 			panic("as asked")
 		}
 	case "send":
-		s.sendOne(c, k, false, nil)
+		s.sendOne(c, k, nil, nil)
 	case "burst":
 		for range 20 {
-			s.sendOne(c, k, s.random(2) == 0, nil)
+			s.sendOne(c, k, nil, nil)
 		}
 	case "close":
 		s.expect(supervisor.CauseLocalClosed)
 		c.Close()
 	case "closing-send":
-		s.expect(supervisor.CauseLocalClosed)
-		s.sendOne(c, k, true, nil, actors.ThenClose())
+		s.sendOne(c, k, (*parcel).thenClose, nil)
+	case "respond":
+		s.sendOne(c, k, func(p *parcel) { s.respond(s.random, p) }, nil)
+	case "on close":
+		s.onClose(c, pick(s.random, "", "", "panic", "stick", "goexit", "nap"))
 	case "kick":
 		s.expect(supervisor.CauseKicked)
 		c.Kick("as asked")
@@ -258,13 +273,15 @@ func (s *subject) do(c *actors.Channel, k call, what string) {
 		}
 	case "block":
 		// Waiting for oneself is an error.
-		s.sendOne(c, k, true, nil, actors.Block(context.Background()))
+		s.sendOne(c, k, nil, nil, actors.Block(context.Background()))
+	case "wait":
+		s.sendOne(c, k, func(p *parcel) { p.waits = true }, nil)
 	}
 }
 
-// sendOne sends from the handler. An abandoned call is another sender than the
-// one in its place.
-func (s *subject) sendOne(c *actors.Channel, k call, ask bool, then func(call), options ...actors.SendOption) {
+// sendOne sends from the handler, as change says if that is not nil. An abandoned
+// call is another sender than the one in its place.
+func (s *subject) sendOne(c *actors.Channel, k call, change func(*parcel), then func(call), options ...actors.SendOption) {
 	from := fmt.Sprintf("handler/%d", k.epoch)
 	s.mu.Lock()
 	stale := k.epoch != s.epoch
@@ -272,7 +289,17 @@ func (s *subject) sendOne(c *actors.Channel, k call, ask bool, then func(call), 
 	if stale {
 		return // it would wait in Block like anybody else
 	}
-	s.send(c, from, s.next(), s.random(200), ask, then, options...)
+	p := s.parcel(s.random, from, s.next(), options...)
+	if change != nil {
+		change(p)
+	}
+	if p.waits {
+		p.note("waited for in the handler")
+		p.refusal = actors.ErrSelfBlock
+		s.wait(context.Background(), c, p)
+		return
+	}
+	s.send(c, p, then)
 }
 
 func (s *subject) next() int {

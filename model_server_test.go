@@ -27,8 +27,14 @@ func (s *subject) serverStep(c *actors.Channel) {
 		w.note("%s: leave", s.uid)
 		c.Leave("room")
 	case n < 17:
-		w.note("%s: ping", s.uid)
-		_ = c.Ping([]byte("model")) // may be full or closed
+		what := one(r, "", "", "panic", "stick", "goexit", "nap")
+		elsewhere := r.IntN(2) == 0
+		w.note("%s: on close: %q, elsewhere %v", s.uid, what, elsewhere)
+		if elsewhere {
+			w.tasks.Go(func() { s.onClose(c, what) })
+		} else {
+			s.onClose(c, what)
+		}
 	case n < 19:
 		what := w.command()
 		w.note("%s: timer: %s", s.uid, what)
@@ -84,20 +90,28 @@ func (s *subject) sendSome(c *actors.Channel) {
 		if r.IntN(10) == 0 {
 			what = s.w.command()
 		}
-		s.w.note("%s: send %d %T, then %q", s.uid, s.sender, options, what)
-		s.send(c, from, s.sender, r.IntN(300), r.IntN(2) == 0, func(k call) { s.do(c, k, what) }, options...)
+		p := s.parcel(r.IntN, from, s.sender, options...)
+		s.w.note("%s: send %v %T, then %q", s.uid, p, options, what)
+		s.send(c, p, func(k call) { s.do(c, k, what) })
 	}
 }
 
-// blocker sends from a goroutine that waits for room.
+// blocker sends from a goroutine that waits for room, or for the outcome.
 func (s *subject) blocker(c *actors.Channel) {
 	s.sender++
-	n, size, patience := s.sender, s.w.rng.IntN(500), time.Duration(s.w.rng.IntN(10_000))*time.Millisecond
-	s.w.note("%s: send %d blocks for %v", s.uid, n, patience)
+	from, patience := fmt.Sprintf("blocker/%d", s.sender), time.Duration(s.w.rng.IntN(10_000))*time.Millisecond
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	p := s.parcel(s.w.rng.IntN, from, s.sender)
+	send := s.wait
+	if s.w.rng.IntN(2) == 0 {
+		p.note("blocking")
+		p.options = append(p.options, actors.Block(ctx))
+		send = func(_ context.Context, c *actors.Channel, p *parcel) { s.send(c, p, nil) }
+	}
+	s.w.note("%s: send %v, patient for %v", s.uid, p, patience)
 	s.w.tasks.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		s.send(c, fmt.Sprintf("blocker/%d", n), n, size, true, nil, actors.Block(ctx))
+		send(ctx, c, p)
 	})
 }
 
@@ -112,8 +126,9 @@ func (s *subject) pidStep(c *actors.Channel) {
 		root.Send(c.PID(), &order{s.told, what})
 	case n < 8:
 		s.sender++
-		w.note("%s: push %d", s.uid, s.sender)
-		root.Send(c.PID(), &actors.Push{Message: text("test", s.sender, w.rng.IntN(300))})
+		p := s.parcel(w.rng.IntN, "test", s.sender)
+		w.note("%s: push %v", s.uid, p)
+		s.push(c, p)
 	case n < 9:
 		w.note("%s: forged messages", s.uid)
 		for _, forged := range []any{&actors.Opened{Channel: c}, &actors.Closed{Channel: c}, &actors.Restarted{Channel: c}, nil} {

@@ -76,7 +76,7 @@ func (s *subject) atRest() {
 	if s.c == nil || !s.isOpen || !s.c.IsOpen() || s.call != 0 || s.lifeStuck || s.paused || s.dead || s.spawned {
 		return
 	}
-	if messages, bytes := s.c.Waiting(); messages != 0 || bytes != 0 {
+	if messages, bytes := s.c.Waiting(); s.hanging == 0 && (messages != 0 || bytes != 0) {
 		s.fault("%d messages of %d bytes wait for nothing", messages, bytes)
 	}
 	if s.messages != s.asked {
@@ -106,6 +106,9 @@ func (w *world) broadcast() {
 	what := one(w.rng, "room", "user", "all")
 	m := text(what, w.sends, w.rng.IntN(300))
 	w.note("broadcast %d to %s", w.sends, what)
+	for _, s := range w.subjects {
+		s.touch()
+	}
 	// It fails when the runtime has stopped.
 	switch what {
 	case "room":
@@ -177,7 +180,7 @@ func (s *subject) request(do string) []byte {
 // says is something the peer says, after what it said before.
 func (s *subject) says(what string, b []byte) {
 	s.w.note("%s: peer: %s", s.uid, what)
-	s.push(b)
+	s.writeRaw(b)
 }
 
 // peerEnds is a way of the peer to end the connection.

@@ -1,22 +1,16 @@
 package troupe_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"regexp"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	"github.com/gobwas/ws"
 
 	"github.com/troupe-actors/troupe/actors"
-	"github.com/troupe-actors/troupe/mailbox"
 	"github.com/troupe-actors/troupe/supervisor"
+	"github.com/troupe-actors/troupe/transport"
 	"github.com/troupe-actors/troupe/transport/transporttest"
 )
 
@@ -27,13 +21,13 @@ type subject struct {
 	peer *transporttest.Peer
 
 	// Owned by the goroutine of the test.
-	stream   bool // no WebSocket: the peer cannot say anything
-	refused  bool
-	asked    int // messages the peer has sent
-	told     int // messages sent by PID
-	sender   int // sends of the test
-	dead     bool
-	outcomes []*outcome
+	framing transport.Framing
+	stream  bool // no WebSocket: the peer cannot say anything
+	refused bool
+	asked   int // messages the peer has sent
+	told    int // messages sent by PID
+	sender  int // sends of the test
+	dead    bool
 
 	mu        sync.Mutex // guards what follows
 	reading   sync.Cond
@@ -60,17 +54,28 @@ type subject struct {
 	pushed    chan struct{} // closed when the peer has written what it was told last
 	paused    bool
 	mute      bool
-	deaf      bool // does not answer a close
-	delivered map[string]int
-}
+	deaf      bool      // does not answer a close
+	left      time.Time // when a callback last ended
 
-// outcome is what became of one send.
-type outcome struct {
-	what string
-	err  error
-	done int // how often its OnOutcome ran; guarded by the subject's mu
-	asks bool
-	back bool // the send has returned
+	sends     []*parcel
+	parcels   map[string]*parcel // the same, by sender and number
+	written   map[string]int     // the last of each sender that was told Written
+	readers   []*modelReader
+	hanging   int  // sources that wait for something
+	touches   int  // how often something was sent, accepted or not
+	begun     bool // something was accepted
+	responded bool // a Response was
+	sealed    bool // a ThenClose was
+	bodyless  bool // the response may have no body
+	ends      []*finale
+
+	partly    string // what has arrived of a text
+	pieces    int    // in so many messages
+	heard     int    // texts
+	delivered map[string]int
+	final     *parcel                   // the one ThenClose that arrived
+	goodbye   *transporttest.CloseError // the server's close frame
+	readAll   bool                      // to the end that the server made
 }
 
 func (s *subject) fault(format string, args ...any) {
@@ -123,13 +128,14 @@ func (k call) leave() {
 	defer k.s.mu.Unlock()
 	if k.s.call == k.n {
 		k.s.call = 0
+		k.s.left = time.Now()
 	}
 }
 
 func (s *subject) abandoned() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.call, s.lifeStuck = 0, false
+	s.call, s.lifeStuck, s.left = 0, false, time.Now()
 	s.epoch++
 }
 
@@ -144,6 +150,9 @@ func (s *subject) closed(e supervisor.Closed) {
 	defer s.mu.Unlock()
 	s.events[1]++
 	s.cause = e.Cause
+	if want := e.Cause.CloseCode(); e.Cause == supervisor.CauseTransportError && !s.stream && e.Code != want {
+		s.fault("%v with code %d", e.Cause, e.Code)
+	}
 }
 
 // expect notes a cause that what was just done may have.
@@ -156,122 +165,6 @@ func (s *subject) expect(causes ...supervisor.Cause) {
 	for _, cause := range causes {
 		s.may[cause] = true
 	}
-}
-
-// send sends one message whose arrival can be told, and counts its outcome.
-func (s *subject) send(c *actors.Channel, from string, n, size int, ask bool, then func(call), options ...actors.SendOption) {
-	o := &outcome{what: fmt.Sprintf("%s %d", from, n), asks: ask}
-	s.mu.Lock()
-	s.outcomes = append(s.outcomes, o)
-	s.mu.Unlock()
-	if ask {
-		options = append(options, actors.OnOutcome(func(actors.Outcome, error) {
-			k := s.enter("completion")
-			defer k.leave()
-			s.mu.Lock()
-			o.done++
-			s.mu.Unlock()
-			if then != nil {
-				then(k)
-			}
-		}))
-	}
-	err := c.Send(text(from, n, size), options...)
-	s.mu.Lock()
-	o.err, o.back = err, true
-	s.mu.Unlock()
-}
-
-func text(from string, n, size int) string {
-	return fmt.Sprintf("%s|%d|%s", from, n, strings.Repeat(".", size))
-}
-
-var sentText = regexp.MustCompile(`([a-z][a-z0-9/-]*)\|([0-9]+)\|`)
-
-// read plays the peer's reading half until the connection ends.
-func (s *subject) read() {
-	var stream []byte
-	for {
-		s.mu.Lock()
-		for s.paused {
-			s.reading.Wait()
-		}
-		s.mu.Unlock()
-		if s.stream {
-			b := make([]byte, 100)
-			n, err := s.peer.Conn().Read(b)
-			stream = append(stream, b[:n]...)
-			if err != nil {
-				s.arrived(string(stream))
-				return
-			}
-			continue
-		}
-		f, err := s.peer.ReadFrame(context.Background())
-		if err != nil {
-			return
-		}
-		s.mu.Lock()
-		mute, deaf := s.mute, s.deaf
-		s.mu.Unlock()
-		switch f.Header.OpCode {
-		case ws.OpPing:
-			if !mute {
-				s.write(ws.NewPongFrame(f.Payload))
-			}
-		case ws.OpClose:
-			if !deaf {
-				s.write(ws.NewCloseFrame(f.Payload))
-			}
-		case ws.OpText, ws.OpBinary:
-			if !s.arrived(string(f.Payload)) {
-				s.fault("the peer got %q", f.Payload)
-			}
-		}
-	}
-}
-
-// write has a frame follow what was written before. It does not wait: nobody
-// may hold the lock of a peer while virtual time is to pass.
-func (s *subject) write(f ws.Frame) { s.push(transporttest.Encode(f)) }
-
-func (s *subject) push(b []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	before, done := s.pushed, make(chan struct{})
-	s.pushed = done
-	s.w.tasks.Go(func() {
-		defer close(done)
-		if before != nil {
-			<-before
-		}
-		_ = s.peer.WriteRaw(b) // the server may be gone
-	})
-}
-
-// arrived checks the order of what one sender sent.
-func (s *subject) arrived(all string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.delivered == nil {
-		s.delivered = map[string]int{}
-	}
-	found := sentText.FindAllStringSubmatch(all, -1)
-	for _, parts := range found {
-		n, _ := strconv.Atoi(parts[2])
-		if last := s.delivered[parts[1]]; n <= last {
-			s.fault("the peer got %s %d after %d", parts[1], n, last)
-		}
-		s.delivered[parts[1]] = n
-	}
-	return len(found) > 0
-}
-
-func (s *subject) pause(paused bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.paused = paused
-	s.reading.Broadcast()
 }
 
 // checkStopped is what must hold as soon as the runtime has stopped.
@@ -296,27 +189,8 @@ func (s *subject) checkStopped() {
 	if want == 1 && !s.may[s.cause] && s.cause != supervisor.CauseRuntimeStopped && s.cause != supervisor.CauseDrained {
 		s.fault("ended by %v, which nobody did", s.cause)
 	}
-	s.checkOutcomes()
-}
-
-// checkOutcomes is called with mu held.
-func (s *subject) checkOutcomes() {
-	for _, o := range s.outcomes {
-		switch {
-		case !o.back:
-		case o.err == nil && o.asks && o.done != 1:
-			s.fault("%s was accepted and has %d outcomes; %v", o.what, o.done, s.cause)
-		case o.err != nil && o.done != 0:
-			s.fault("%s was refused by %v and has %d outcomes", o.what, o.err, o.done)
-		case o.err != nil && !slices.ContainsFunc(sendErrors, func(want error) bool { return errors.Is(o.err, want) }):
-			s.fault("%s: %v", o.what, o.err)
-		}
-	}
-}
-
-var sendErrors = []error{
-	actors.ErrClosed, actors.ErrFull, actors.ErrBudget, actors.ErrDropped, actors.ErrOverflow, mailbox.ErrSelfBlock,
-	context.Canceled, context.DeadlineExceeded,
+	s.checkSends()
+	s.checkReaders()
 }
 
 // checkEnded is what must hold when also the abandoned have ended.
@@ -326,7 +200,14 @@ func (s *subject) checkEnded() {
 	}
 	s.mu.Lock()
 	want := min(s.began, 1)
-	s.checkOutcomes()
+	s.checkSends()
+	s.checkReaders()
+	s.checkArrivals()
+	for _, f := range s.ends {
+		if f.runs != 1 {
+			s.fault("a function of OnClose (%q) ran %d times", f.what, f.runs)
+		}
+	}
 	if s.closes != want {
 		s.fault("in the end close ran %d times", s.closes)
 	}

@@ -78,7 +78,7 @@ func (w *world) begin() {
 	r := w.rng
 	w.opts = actors.Options{
 		MailboxMessages:   one(r, 2, 8, 64),
-		MailboxBytes:      one(r, 600, 4<<10, 1<<20),
+		MailboxBytes:      one(r, 600, 4<<10, 64<<10, 1<<20),
 		Overflow:          one(r, actors.Policy{}, actors.DropOldest, actors.DropNewest, actors.CloseSlow),
 		BroadcastOverflow: one(r, actors.Policy{}, actors.DropOldest, actors.Reject),
 		MaxOpen:           one(r, 0, 30*time.Second),
@@ -136,7 +136,7 @@ func (w *world) arrive() {
 	framing := one(w.rng, transport.FramingWebSocket, transport.FramingWebSocket, transport.FramingSSE, transport.FramingStream)
 	link, conn := (&transport.Config{MaxMessageBytes: 1000}).MemoryStream(framing, one(w.rng, 64, 300, 4000))
 	s := &subject{
-		w: w, uid: fmt.Sprintf("user-%d", len(w.subjects)), stream: framing != transport.FramingWebSocket,
+		w: w, uid: fmt.Sprintf("user-%d", len(w.subjects)), framing: framing, stream: framing != transport.FramingWebSocket,
 		peer: transporttest.NewPeer(conn, bufio.NewReaderSize(conn, 16)), rng: rand.New(rand.NewPCG(w.rng.Uint64(), 2)),
 	}
 	s.reading.L = &s.mu
@@ -178,13 +178,22 @@ func (w *world) finish() {
 		w.Errorf("stop: %v", err)
 	}
 	w.note("stopped in %v", time.Since(began))
+	synctest.Wait() // readers are closed elsewhere
 	for _, s := range w.subjects {
 		s.checkStopped()
 	}
-	w.letGo()
+	w.mu.Lock()
+	close(w.release) // for good
+	w.mu.Unlock()
+	for _, s := range w.subjects {
+		s.pause(false)
+	}
+	synctest.Wait() // what is on its way arrives
 	for _, s := range w.subjects {
 		_ = s.peer.Disconnect()
-		s.pause(false)
+		if s.c != nil {
+			s.onClose(s.c, "")
+		}
 	}
 	w.tasks.Wait()
 	time.Sleep(time.Hour)

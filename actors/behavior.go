@@ -4,8 +4,8 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// Behavior is how a channel's handler is written: [Callbacks], [FromHandler]
-// or [FromProps].
+// Behavior is how a channel's handler is written: [Callbacks], [Typed],
+// [FromHandler] or [FromProps].
 type Behavior interface {
 	// props makes actors that understand the messages of this package.
 	props(rt *Runtime) (*actor.Props, error)
@@ -25,7 +25,13 @@ type Handler interface {
 	// be answered with ctx.Respond; ctx is valid during the call only.
 	Receive(c *Channel, ctx actor.Context)
 
-	// Error tells what went wrong without ending the channel.
+	// Ping is a ping of the peer; it has been answered.
+	Ping(c *Channel, data []byte)
+
+	// Pong is a pong of the peer.
+	Pong(c *Channel, data []byte)
+
+	// Error tells what went wrong; see [Error].
 	Error(c *Channel, err error)
 
 	// Restarted is the first call of a handler that takes the place of one that
@@ -42,6 +48,8 @@ type Base struct{}
 func (Base) Open(*Channel)                   {}
 func (Base) Message(*Channel, Message)       {}
 func (Base) Receive(*Channel, actor.Context) {}
+func (Base) Ping(*Channel, []byte)           {}
+func (Base) Pong(*Channel, []byte)           {}
 func (Base) Error(*Channel, error)           {}
 func (Base) Restarted(*Channel, Restarted)   {}
 func (Base) Close(*Channel, Closed)          {}
@@ -53,6 +61,8 @@ type Callbacks struct {
 	Open      func(c *Channel)
 	Message   func(c *Channel, m Message)
 	Receive   func(c *Channel, ctx actor.Context)
+	Ping      func(c *Channel, data []byte)
+	Pong      func(c *Channel, data []byte)
 	Error     func(c *Channel, err error)
 	Restarted func(c *Channel, r Restarted)
 	Close     func(c *Channel, e Closed)
@@ -78,6 +88,10 @@ func (a *callbacksActor) Receive(ctx actor.Context) {
 		call2(a.Callbacks.Message, m.Channel, *m)
 	case *Closed:
 		call2(a.Close, m.Channel, *m)
+	case *Ping:
+		call2(a.Ping, m.Channel, m.Data)
+	case *Pong:
+		call2(a.Pong, m.Channel, m.Data)
 	case *Error:
 		call2(a.Error, m.Channel, m.Err)
 	case *Restarted:
@@ -129,6 +143,10 @@ func (a *handlerActor) Receive(ctx actor.Context) {
 		a.h.Message(m.Channel, *m)
 	case *Closed:
 		a.h.Close(m.Channel, *m)
+	case *Ping:
+		a.h.Ping(m.Channel, m.Data)
+	case *Pong:
+		a.h.Pong(m.Channel, m.Data)
 	case *Error:
 		a.h.Error(m.Channel, m.Err)
 	case *Restarted:
@@ -140,7 +158,7 @@ func (a *handlerActor) Receive(ctx actor.Context) {
 }
 
 // FromProps makes any protoactor actor a channel's handler. It receives
-// *[Opened], *[Message], *[Error], *[Restarted] and *[Closed] along with
+// *[Opened], *[Message], *[Ping], *[Pong], *[Error], *[Restarted] and *[Closed] along with
 // protoactor's own messages and whatever else is sent to the channel's PID. It
 // may watch, be watched and spawn children. The mailbox, the dispatcher and the
 // guardian of the props are replaced by the channel's.

@@ -5,7 +5,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -35,6 +34,7 @@ type Channel struct {
 	losses  atomic.Uint32 // messages lost while it was open
 	mu      sync.Mutex    // guards what follows
 	gone    bool          // the actor has ended
+	over    bool          // what OnClose registered has run
 	aside   *aside        // nil while there is nothing in it
 
 	// Owned by the actor: touched only while its mailbox is being drained.
@@ -49,10 +49,13 @@ type Channel struct {
 	congested bool              // the kernel did not take everything
 	ended     bool              // the link's input has ended
 	told      bool              // outcomes and the end were told
-	answer    uint32            // how many bytes our answer to the request has
+	erred     bool              // the error that ended it was told
+	begun     bool              // the response's head is fixed
+	bodyless  bool              // and nothing follows it
 	hangs     uint8             // calls that did not return while it ended
 	closing   bool              // the close frame is queued
 	unread    bool              // the peer is left waiting until it has read
+	answer    uint32            // how many bytes our answer to the request has
 	flight    *flight           // taken from the outbox, not written
 	passing   *passing          // nil while there is nothing in it
 	window    supervisor.Window // recent failures
@@ -75,6 +78,9 @@ type aside struct {
 	due    []*Timer            // that fired
 	family []*actor.PID        // children of the handler, if props make it
 	done   chan struct{}       // made by the first Done
+	closes []func(Closed)      // of OnClose
+	state  any                 // of a Typed behavior
+	spoken string              // the subprotocol
 }
 
 // asideLocked gives it a place.
@@ -88,8 +94,24 @@ func (c *Channel) asideLocked() *aside {
 // passing is what a channel has for moments only. Owned by the actor.
 type passing struct {
 	finished []completion      // outcomes to be told
+	errs     []error           // failures to be told
 	failure  any               // what the handler failed of last
 	pong     *transport.Packet // the answer to the latest ping
+	active   *outgoing         // the source whose turn it is
+}
+
+// tidy drops it when there is nothing left in it.
+func (c *Channel) tidy() {
+	if p := c.passing; p != nil && len(p.finished) == 0 && len(p.errs) == 0 && p.failure == nil && p.pong == nil && p.active == nil {
+		c.passing = nil
+	}
+}
+
+func (c *Channel) active() *outgoing {
+	if c.passing == nil {
+		return nil
+	}
+	return c.passing.active
 }
 
 func (c *Channel) passingly() *passing {
@@ -128,9 +150,11 @@ const (
 	inClose
 	inStopping
 	inMaking
+	inPing
+	inPong
 )
 
-var whereNames = [...]string{"system", "open", "message", "receive", "error", "restarted", "timer", "completion", "close", "stopping", "making"}
+var whereNames = [...]string{"system", "open", "message", "receive", "error", "restarted", "timer", "completion", "close", "stopping", "making", "ping", "pong"}
 
 func (w where) String() string { return whereNames[w] }
 
@@ -162,8 +186,9 @@ func (c *Channel) Framing() transport.Framing { return c.framing }
 // IsWebSocket reports whether the peer can send messages too.
 func (c *Channel) IsWebSocket() bool { return c.Framing() == transport.FramingWebSocket }
 
-// IsOpen reports whether the channel takes messages: false from the moment its
-// end is decided, and so in its Close callback.
+// IsOpen reports whether the channel's end is undecided: false from the moment
+// it closes, and so in its Close callback. (Behind a message sent [ThenClose]
+// nothing more is taken, but the channel is open until that has been written.)
 func (c *Channel) IsOpen() bool { return c.end.Load() == nil }
 
 // Done is closed when the channel's Close callback has returned.
@@ -183,6 +208,42 @@ func (c *Channel) Done() <-chan struct{} {
 // Waiting is how many messages and bytes have been sent and not been taken by
 // the kernel yet.
 func (c *Channel) Waiting() (messages, bytes int) { return c.box.Waiting() }
+
+// Subprotocol is the one that was agreed upon, or "".
+func (c *Channel) Subprotocol() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.aside == nil {
+		return ""
+	}
+	return c.aside.spoken
+}
+
+// LastEventID is where a client of server-sent events wants to go on: the id of
+// the last event it got on an earlier connection, or "".
+func (c *Channel) LastEventID() string {
+	r := c.Request()
+	if r == nil {
+		return ""
+	}
+	return r.Header.Get("Last-Event-ID")
+}
+
+// OnClose has f called exactly once when the channel has closed and its
+// handler's Close has returned, as one of its callbacks; at once and here if that
+// was before. A panic in f is reported and goes no further.
+func (c *Channel) OnClose(f func(Closed)) {
+	c.mu.Lock()
+	over := c.over
+	if !over {
+		a := c.asideLocked()
+		a.closes = append(a.closes, f)
+	}
+	c.mu.Unlock()
+	if over {
+		f(c.ending())
+	}
+}
 
 // Set keeps a value with the channel, as long as it lives. A nil value removes
 // the key.
@@ -249,76 +310,6 @@ func (c *Channel) finishWith(e ending) bool {
 	c.box.Seal()
 	c.box.Raise(sigClose)
 	return true
-}
-
-// Timer is a function that waits for its time; see [Channel.After].
-type Timer struct {
-	c    *Channel
-	f    func() // nil once it ran or was stopped; guarded by the channel's mutex
-	node supervisor.Timer
-}
-
-// After runs f on the channel, as one of its callbacks, after d at the
-// earliest. It does not run once the channel's end is decided. A panic in it is
-// one of the handler.
-func (c *Channel) After(d time.Duration, f func()) *Timer {
-	t := &Timer{c: c, f: f}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.IsOpen() {
-		t.f = nil
-		return t
-	}
-	a := c.asideLocked()
-	if a.timers == nil {
-		a.timers = make(map[*Timer]struct{})
-	}
-	a.timers[t] = struct{}{}
-	c.ep.rt.timers.Set(&t.node, t, time.Now().Add(d))
-	return t
-}
-
-// Stop keeps the function from running, and reports whether it did: false means
-// that it ran, is running or was stopped before.
-func (t *Timer) Stop() bool {
-	t.c.ep.rt.timers.Stop(&t.node)
-	return t.take() != nil
-}
-
-// take is the function, for the first who asks.
-func (t *Timer) take() func() {
-	c := t.c
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f := t.f
-	t.f = nil
-	if c.aside != nil {
-		delete(c.aside.timers, t)
-	}
-	return f
-}
-
-// stopTimers keeps what is set from firing, and from holding the channel.
-func (c *Channel) stopTimers() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.aside == nil {
-		return
-	}
-	for t := range c.aside.timers {
-		c.ep.rt.timers.Stop(&t.node)
-	}
-	c.aside.timers, c.aside.due = nil, nil
-}
-
-// Expired implements supervisor.Owner.
-func (t *Timer) Expired(*supervisor.Timer) {
-	c := t.c
-	c.mu.Lock()
-	a := c.asideLocked()
-	a.due = append(a.due, t)
-	c.mu.Unlock()
-	c.box.Raise(sigDue)
 }
 
 // Join makes the channel a member of a topic until it leaves or ends, and

@@ -79,20 +79,37 @@ type Options struct {
 	// that the client offers is chosen. Default: none.
 	Subprotocols []string
 
-	// WebSocketOnly refuses requests that are no WebSocket upgrade with 426,
-	// instead of answering them with a stream. Default false.
-	WebSocketOnly bool
+	// Next, if set, gets the requests that are no valid WebSocket upgrade, such
+	// as the one for the page that will make it: http.NotFoundHandler,
+	// [UpgradeRequired], or a handler of your own. Default: they become streams,
+	// and malformed upgrades are refused.
+	Next http.Handler
+
+	// Prepare, if set, runs with each new channel before its request is
+	// answered, on the goroutine of net/http: it may keep values with the
+	// channel and say how the answer begins. Sends wait until Open.
+	Prepare func(c *Channel, head *Head)
+
+	// Refuse writes the answers with which the endpoint refuses a request:
+	// 400, 405 or 426 for a bad handshake, 403 for an origin or by Authorize, 503
+	// while the runtime is draining or its byte budget is spent, 500. The reason is fit for the
+	// client to see. Header fields that belong to the answer are set already.
+	// Default: the reason as plain text.
+	Refuse func(w http.ResponseWriter, r *http.Request, status int, reason string)
 
 	// MaxMessageBytes bounds a message of the peer, over all its fragments.
-	// Default 1 MiB. A larger one closes the channel with 1009.
+	// Default 4 MiB. A larger one closes the channel with 1009.
 	MaxMessageBytes int
+
+	// MaxTextBytes does the same for text messages. Default MaxMessageBytes.
+	MaxTextBytes int
 
 	// MailboxMessages bounds what waits for the handler and, apart from it, for
 	// the peer (what the kernel has not taken included). Default 1024.
 	MailboxMessages int
 
 	// MailboxBytes bounds the bytes of the same, each by itself. A message larger
-	// than that is refused with ErrTooBig. Default 4 MiB, or four times
+	// than that is refused with ErrTooBig. Default 4 MiB, or twice
 	// MaxMessageBytes if that is more.
 	MailboxBytes int
 
@@ -115,7 +132,7 @@ type Options struct {
 
 	// HandshakeTimeout is how long a peer may take to accept our answer to its
 	// request. (How long it may take to send the request is the matter of
-	// http.Server.ReadHeaderTimeout.) Default 10 s.
+	// ReadHeaderTimeout, in ServerConfig or http.Server.) Default 10 s.
 	HandshakeTimeout time.Duration
 
 	// WriteTimeout is how long a peer may go without accepting a byte while
@@ -148,6 +165,22 @@ type Options struct {
 	// with 1011. Default 3 times in 30 s.
 	Intensity supervisor.Intensity
 }
+
+// Head is how the answer to a request begins that becomes a channel. What the
+// handler, or middleware around it, has set on the ResponseWriter is part of it
+// anyway.
+type Head struct {
+	Status      int         // of a stream; default 200
+	Header      http.Header // more fields, in place of those of the same name (but for Set-Cookie)
+	Subprotocol string      // of a WebSocket: one that the client offers, or ""
+}
+
+// UpgradeRequired answers every request with 426; see [Options].Next.
+var UpgradeRequired http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Upgrade", "websocket")
+	w.Header().Set("Connection", "Upgrade")
+	http.Error(w, "a WebSocket upgrade is required", http.StatusUpgradeRequired)
+})
 
 // Policy says what a send does when the channel's mailbox is full.
 type Policy = mailbox.Policy
@@ -209,10 +242,19 @@ func (o Options) withDefaults(from Options) Options {
 	if o.Subprotocols == nil {
 		o.Subprotocols = from.Subprotocols
 	}
-	o.WebSocketOnly = o.WebSocketOnly || from.WebSocketOnly
+	if o.Next == nil {
+		o.Next = from.Next
+	}
+	if o.Prepare == nil {
+		o.Prepare = from.Prepare
+	}
+	if o.Refuse == nil {
+		o.Refuse = from.Refuse
+	}
 	o.MaxMessageBytes = pick(o.MaxMessageBytes, from.MaxMessageBytes, DefaultMaxMessageBytes)
+	o.MaxTextBytes = pick(o.MaxTextBytes, from.MaxTextBytes)
 	o.MailboxMessages = pick(o.MailboxMessages, from.MailboxMessages, DefaultMailboxMessages)
-	o.MailboxBytes = pick(o.MailboxBytes, from.MailboxBytes, max(DefaultMailboxBytes, 4*o.MaxMessageBytes))
+	o.MailboxBytes = pick(o.MailboxBytes, from.MailboxBytes)
 	o.Overflow = pickPolicy(o.Overflow, from.Overflow, Reject)
 	o.BroadcastOverflow = pickPolicy(o.BroadcastOverflow, from.BroadcastOverflow, CloseSlow)
 	o.IdleTimeout = pick(o.IdleTimeout, from.IdleTimeout)
@@ -225,6 +267,14 @@ func (o Options) withDefaults(from Options) Options {
 	o.HandlerDeadline = pick(o.HandlerDeadline, from.HandlerDeadline, DefaultHandlerDeadline)
 	o.CloseStuck = o.CloseStuck || from.CloseStuck
 	o.Intensity = pick(o.Intensity, from.Intensity)
+	return o
+}
+
+// derived fills the fields whose defaults depend on others: last, since an
+// endpoint may change those.
+func (o Options) derived() Options {
+	o.MaxTextBytes = pick(o.MaxTextBytes, o.MaxMessageBytes)
+	o.MailboxBytes = pick(o.MailboxBytes, max(DefaultMailboxBytes, 2*o.MaxMessageBytes))
 	return o
 }
 
@@ -243,6 +293,7 @@ func (o Options) check() error {
 		n    int
 	}{
 		{"MaxMessageBytes", o.MaxMessageBytes},
+		{"MaxTextBytes", o.MaxTextBytes},
 		{"MailboxMessages", o.MailboxMessages},
 		{"MailboxBytes", o.MailboxBytes},
 	} {
@@ -278,7 +329,7 @@ func (c Config) withDefaults() Config {
 }
 
 func (c Config) check() error {
-	if err := c.Options.check(); err != nil {
+	if err := c.Options.derived().check(); err != nil {
 		return err
 	}
 	switch {

@@ -56,6 +56,9 @@ func (c *Channel) passedWhileOpen(o *Options, passed func(int64, time.Duration) 
 			return &ending{cause: supervisor.CauseWriteTimeout}
 		}
 	}
+	if e := c.overdue(passed); e != nil {
+		return e
+	}
 	if !c.IsWebSocket() {
 		if o.MaxOpen > 0 && passed(c.openedAt, o.MaxOpen) {
 			return &ending{cause: supervisor.CauseMaxOpen}
@@ -67,6 +70,29 @@ func (c *Channel) passedWhileOpen(o *Options, passed func(int64, time.Duration) 
 	}
 	if c.pingAt != 0 && !c.congested && passed(c.pingAt, o.PongTimeout) {
 		return &ending{cause: supervisor.CausePongTimeout}
+	}
+	return nil
+}
+
+// overdue gives up what was to be sent Within a time that is over. It is the
+// channel's end if a part of it may be on its way.
+func (c *Channel) overdue(passed func(int64, time.Duration) bool) *ending {
+	late := &ending{cause: supervisor.CauseWriteTimeout, err: ErrTimeout}
+	if by := c.box.Overdue(c.ep.rt.now()); by != 0 {
+		passed(by, 0)
+	}
+	if a := c.active(); a != nil && a.it.By != 0 && passed(a.it.By, 0) {
+		if a.queued {
+			return late
+		}
+		c.endSource(ErrTimeout)
+	}
+	if c.flight != nil {
+		for _, d := range c.flight.items {
+			if d.it.By != 0 && passed(d.it.By, 0) {
+				return late
+			}
+		}
 	}
 	return nil
 }
@@ -84,8 +110,10 @@ func (c *Channel) keepAlive(o *Options, passed func(int64, time.Duration) bool) 
 		return
 	}
 	now := c.ep.rt.now()
-	if p, err := transport.NewPing(nil); err == nil && c.link.Queue(p) == nil {
-		c.flush()
+	if c.begun || c.IsWebSocket() { // else a Response may be on its way
+		if p, err := transport.NewPing(nil); err == nil && c.link.Queue(p) == nil {
+			c.flush()
+		}
 	}
 	if c.framing == transport.FramingSSE {
 		c.lastIn = now // nothing answers: wait for the next interval

@@ -2,7 +2,6 @@ package actors
 
 import (
 	"errors"
-
 	"iter"
 	"net/http"
 	"slices"
@@ -48,7 +47,7 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 	if b == nil {
 		return nil, &ConfigError{"Behavior", nil, "Callbacks, FromHandler or FromProps"}
 	}
-	opts = opts.withDefaults(rt.cfg.Options)
+	opts = opts.withDefaults(rt.cfg.Options).derived()
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
@@ -63,6 +62,7 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 			Driver:          rt.cfg.Driver,
 			Poller:          rt.poller,
 			MaxMessageBytes: opts.MaxMessageBytes,
+			MaxTextBytes:    opts.MaxTextBytes,
 			Reserve:         rt.budget.Take,
 		},
 		box: mailbox.Config{
@@ -110,8 +110,7 @@ func (ep *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		id, ok := ep.opts.Authorize(answer, r)
 		if !ok {
 			if !answer.written {
-				http.Error(w, "forbidden", http.StatusForbidden)
-				answer.status = http.StatusForbidden
+				ep.answer(answer, r, http.StatusForbidden, "forbidden")
 			}
 			ep.rt.event(supervisor.Refused{Remote: r.RemoteAddr, Status: answer.status, Reason: "refused by Authorize"})
 			return
@@ -122,17 +121,19 @@ func (ep *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Accept does the same inside a plain handler that has found out by itself who
-// the user is: Options.Authorize is not asked. Refusals are answered before
-// Accept returns their error. Where the link cannot be taken from net/http,
+// the user is: Options.Authorize is not asked. Refusals, and requests for
+// Options.Next, are answered before Accept returns [ErrRefused] or what else
+// went wrong. Where the link cannot be taken from net/http,
 // Accept returns when the channel has ended.
 func (ep *Endpoint) Accept(w http.ResponseWriter, r *http.Request, uid string) (*Channel, error) {
 	if !ep.precheck(w, r) {
-		return nil, errRefused
+		return nil, ErrRefused
 	}
 	return ep.accept(w, r, uid)
 }
 
-var errRefused = errors.New("actors: the request was refused")
+// ErrRefused is the error of a request that was answered and is no channel.
+var ErrRefused = errors.New("actors: the request was refused")
 
 // answerWatch sees whether a hook answered by itself.
 type answerWatch struct {
@@ -159,15 +160,32 @@ func (a *answerWatch) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // refuse answers a request that does not become a channel.
 func (ep *Endpoint) refuse(w http.ResponseWriter, r *http.Request, status int, reason string) {
-	http.Error(w, reason, status)
+	ep.answer(w, r, status, reason)
 	ep.rt.event(supervisor.Refused{Remote: r.RemoteAddr, Status: status, Reason: reason})
+}
+
+func (ep *Endpoint) answer(w http.ResponseWriter, r *http.Request, status int, reason string) {
+	if ep.opts.Refuse != nil {
+		ep.opts.Refuse(w, r, status, reason)
+		return
+	}
+	http.Error(w, reason, status)
 }
 
 // precheck does the checks that need nothing of the application.
 func (ep *Endpoint) precheck(w http.ResponseWriter, r *http.Request) bool {
+	if ep.opts.Next != nil && transport.CheckUpgrade(r) != nil {
+		ep.opts.Next.ServeHTTP(w, r)
+		return false
+	}
 	if ep.rt.State() != Running {
 		w.Header().Set("Retry-After", "1")
 		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is going away")
+		return false
+	}
+	if ep.rt.budget.Used() >= ep.rt.cfg.BudgetBytes {
+		w.Header().Set("Retry-After", "1")
+		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is overloaded")
 		return false
 	}
 	if !transport.OriginAllowed(r, ep.opts.Origins) {
@@ -175,15 +193,10 @@ func (ep *Endpoint) precheck(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	if !transport.IsUpgrade(r) {
-		if !ep.opts.WebSocketOnly {
-			return true
-		}
-		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Connection", "Upgrade")
-		ep.refuse(w, r, http.StatusUpgradeRequired, "a WebSocket upgrade is required")
-		return false
+		return true
 	}
 	if err := transport.CheckUpgrade(r); err != nil {
+		w.Header().Set("Connection", "close")
 		ep.refuseError(w, r, err)
 		return false
 	}
@@ -215,7 +228,14 @@ func (ep *Endpoint) accept(w http.ResponseWriter, r *http.Request, uid string) (
 			c.discard()
 		}
 	}()
-	link, err := ep.link(w, r)
+	head := Head{Header: http.Header{}}
+	if w.Header().Get("Sec-WebSocket-Protocol") == "" { // else it was chosen by the application
+		head.Subprotocol = ep.subprotocol(r)
+	}
+	if ep.opts.Prepare != nil {
+		ep.opts.Prepare(c, &head)
+	}
+	link, err := ep.link(w, r, c, &head)
 	if err != nil {
 		ep.refuseError(w, r, err)
 		return nil, err
@@ -237,11 +257,17 @@ func (ep *Endpoint) refuseSpawn(w http.ResponseWriter, r *http.Request, err erro
 }
 
 // link answers the request with a link of the kind it asks for.
-func (ep *Endpoint) link(w http.ResponseWriter, r *http.Request) (transport.Link, error) {
-	if transport.IsUpgrade(r) {
-		return ep.links.WebSocket(w, r, nil, ep.subprotocol(r))
+func (ep *Endpoint) link(w http.ResponseWriter, r *http.Request, c *Channel, head *Head) (transport.Link, error) {
+	if !c.IsWebSocket() {
+		return ep.links.Stream(w, r, c.framing, head.Status, head.Header)
 	}
-	return ep.links.Stream(w, r, framingFor(r), http.StatusOK, nil)
+	spoken := pick(head.Subprotocol, head.Header.Get("Sec-WebSocket-Protocol"), w.Header().Get("Sec-WebSocket-Protocol"))
+	if spoken != "" {
+		c.mu.Lock()
+		c.asideLocked().spoken = spoken
+		c.mu.Unlock()
+	}
+	return ep.links.WebSocket(w, r, head.Header, head.Subprotocol)
 }
 
 // framingFor is the kind of channel a request asks for.

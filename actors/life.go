@@ -1,10 +1,6 @@
 package actors
 
 import (
-	"errors"
-	"io"
-	"time"
-
 	"github.com/troupe-actors/troupe/mailbox"
 	"github.com/troupe-actors/troupe/supervisor"
 	"github.com/troupe-actors/troupe/transport"
@@ -66,12 +62,26 @@ func (c *Channel) open() {
 	c.opened = true
 	c.phase = open
 	c.packRequest()
+	c.beginEvents()
 	c.listen()
 	c.box.Admit()
 	c.box.Raise(sigDue) // for what came due before
 	c.checkDeadlines()
 	if !c.IsOpen() {
 		c.beginClose()
+	}
+}
+
+// beginEvents tells a client of server-sent events that it is connected, unless
+// the handler has said otherwise.
+func (c *Channel) beginEvents() {
+	if c.framing == transport.FramingSSE && !c.begun && !c.box.NoFirst() && c.IsOpen() {
+		c.begun = true
+		if body, err := c.link.Begin(nil, -1); err == nil && !body {
+			c.bodyless = true
+			c.box.Empty()
+			c.finishWith(ending{cause: supervisor.CauseLocalClosed})
+		}
 	}
 }
 
@@ -94,8 +104,9 @@ func (c *Channel) restarted() {
 	default:
 		c.where = inRestarted
 		m := &Restarted{Channel: c}
-		if c.passing != nil {
-			m.Reason = c.passing.failure
+		if p := c.passing; p != nil {
+			m.Reason, p.failure = p.failure, nil
+			c.tidy()
 		}
 		c.box.Invoke(m)
 		c.where = inNothing
@@ -109,6 +120,12 @@ func (c *Channel) runDue() {
 		return // Open comes first
 	}
 	for c.phase != closed {
+		if err := c.nextError(); err != nil {
+			c.where = inError
+			c.box.Invoke(&Error{c, err})
+			c.where = inNothing
+			continue
+		}
 		f, at := c.nextDue()
 		if f == nil {
 			return
@@ -119,15 +136,37 @@ func (c *Channel) runDue() {
 	}
 }
 
+// errored notes a failure that the handler is to hear of.
+func (c *Channel) errored(err error) {
+	p := c.passingly()
+	p.errs = append(p.errs, err)
+	c.box.Raise(sigDue)
+}
+
+func (c *Channel) nextError() error {
+	p := c.passing
+	if p == nil || len(p.errs) == 0 {
+		return nil
+	}
+	err := p.errs[0]
+	p.errs = p.errs[1:]
+	c.tidy()
+	return err
+}
+
+func (c *Channel) nextCompletion() (completion, bool) {
+	p := c.passing
+	if p == nil || len(p.finished) == 0 {
+		return completion{}, false
+	}
+	done := p.finished[0]
+	p.finished = p.finished[1:]
+	c.tidy()
+	return done, true
+}
+
 func (c *Channel) nextDue() (func(), where) {
-	if p := c.passing; p != nil && len(p.finished) > 0 {
-		done := p.finished[0]
-		if p.finished = p.finished[1:]; len(p.finished) == 0 {
-			c.passing = nil
-			if p.pong != nil {
-				c.passing = &passing{pong: p.pong}
-			}
-		}
+	if done, ok := c.nextCompletion(); ok {
 		return func() { done.f(done.out, done.err) }, inCompletion
 	}
 	for c.IsOpen() {
@@ -163,218 +202,28 @@ type completion struct {
 	err error
 }
 
-// completed notes an outcome. It is told as soon as the drain comes to it.
-func (c *Channel) completed(f func(Outcome, error), out Outcome, err error) {
-	if f != nil {
-		p := c.passingly()
-		p.finished = append(p.finished, completion{f, out, err})
-		c.box.Raise(sigDue)
-	}
-}
-
-// beginClose acts upon the end that was decided.
-func (c *Channel) beginClose() {
-	if c.phase > open || c.link == nil {
-		return
-	}
-	e := c.end.Load()
-	c.box.Seal() // whoever decided the end may not have come to it yet
-	c.listen()
-	switch manner(e.cause) {
-	case atOnce:
-		c.finish()
-		return
-	case hurried:
-		c.box.Empty()
-	}
-	c.phase = flushing
-	patience := c.ep.opts.CloseTimeout
-	if e.quick {
-		patience = min(patience, quickClose)
-	}
-	c.closeBy = c.ep.rt.now() + int64(patience)
-	c.checkDeadlines()
-	c.flush()
-}
-
-// quickClose bounds the close of a channel whose PID was stopped: whoever did
-// that waits.
-const quickClose = time.Second
-
-type mannerOfEnd uint8
-
-const (
-	orderly mannerOfEnd = iota // flush what was sent, close frame, handshake
-	hurried                    // what was sent is lost, close frame, handshake
-	atOnce                     // nobody is there to be told
-)
-
-func manner(cause supervisor.Cause) mannerOfEnd {
-	switch cause {
-	case supervisor.CauseConnectionLost, supervisor.CauseWriteTimeout, supervisor.CauseHandshakeTimeout,
-		supervisor.CausePongTimeout, supervisor.CauseTransportError, supervisor.CauseNodeLost:
-		return atOnce
-	case supervisor.CausePeerClosed, supervisor.CauseProtocolError, supervisor.CauseInvalidPayload,
-		supervisor.CauseMessageTooBig, supervisor.CauseSlowConsumer, supervisor.CauseOverBudget:
-		return hurried
-	}
-	return orderly
-}
-
-// sayGoodbye queues the close frame, or the last chunk.
-func (c *Channel) sayGoodbye() {
-	e := c.end.Load()
-	c.closing = true
-	c.link.Close(e.code, e.reason)
-}
-
-// saidGoodbye goes on when all that was queued, the close frame included, has
-// been written.
-func (c *Channel) saidGoodbye() {
-	c.phase = waiting
-	if c.ended || c.end.Load().cause == supervisor.CausePeerClosed {
-		// RFC 6455 §7.1.1: both close frames are through, the server closes.
-		c.finish()
-		return
-	}
-	if !c.IsWebSocket() || manner(c.end.Load().cause) == hurried {
-		// Closing a socket with unread input resets it, and the reset may
-		// overtake our last bytes: half-close, and read to the end.
-		c.link.CloseWrite()
-	}
-	c.link.Discard()
-	c.pumpClosing()
-}
-
-// pumpClosing reads what the peer still sends until it is through.
-func (c *Channel) pumpClosing() {
-	for c.phase == waiting {
-		in, ok := c.link.Next()
-		if !ok {
-			return
-		}
-		if in.Kind == transport.KindClose || in.Kind == transport.KindEnd && !isFault(in.Err) {
-			c.finish()
-		}
-	}
-}
-
-func isFault(err error) bool {
-	var f *transport.Fault
-	return errors.As(err, &f)
-}
-
-// inputEnded is the end that the peer, or the network, made.
-func (c *Channel) inputEnded(err error) {
-	c.ended = !isFault(err)
-	var f *transport.Fault
+// completed notes an outcome, which is told as soon as the drain comes to it,
+// and closes the channel behind the last message.
+func (c *Channel) completed(it mailbox.Item, out Outcome, err error) {
 	switch {
-	case errors.As(err, &f):
-		c.finishWith(ending{cause: faultCause(f), code: f.Code, reason: f.Reason, err: err})
-	case errors.Is(err, io.EOF) && !c.IsWebSocket():
-		c.finishWith(ending{cause: supervisor.CauseConnectionLost})
-	case errors.Is(err, io.EOF):
-		c.finishWith(ending{cause: supervisor.CauseConnectionLost, code: supervisor.CodeAbnormalClosure})
+	case it.Done == nil && out == mailbox.Failed:
+		c.errored(&SendError{err})
+	case it.Done == nil:
+	case it.Prompt:
+		it.Done(out, err)
 	default:
-		c.finishWith(ending{cause: supervisor.CauseConnectionLost, code: supervisor.CodeAbnormalClosure, err: err})
+		c.later(completion{it.Done, out, err})
 	}
-}
-
-func faultCause(f *transport.Fault) supervisor.Cause {
 	switch {
-	case errors.Is(f, transport.ErrTooBig):
-		return supervisor.CauseMessageTooBig
-	case errors.Is(f, transport.ErrInvalidUTF8):
-		return supervisor.CauseInvalidPayload
-	case errors.Is(f, transport.ErrBudget):
-		return supervisor.CauseOverBudget
+	case it.Last && out == mailbox.Written:
+		c.finishWith(ending{cause: supervisor.CauseLocalClosed})
+	case it.Last && out == mailbox.Failed:
+		c.finishWith(ending{cause: supervisor.CauseTransportError, err: err})
 	}
-	return supervisor.CauseProtocolError
 }
 
-// release gives back everything the channel holds but its actor.
-func (c *Channel) release() {
-	rt := c.ep.rt
-	c.phase = closed
-	rt.timers.Stop(&c.timer)
-	c.stopTimers()
-	if c.link != nil {
-		c.link.Release()
-	}
-	rt.reg.Remove(&c.member)
-	c.dropFlight()
-}
-
-// finish ends the channel: the link is released, every send has its outcome,
-// the Close callback runs, the actor stops.
-func (c *Channel) finish() {
-	if c.phase == closed {
-		return
-	}
-	if c.end.Load() == nil {
-		c.finishWith(ending{cause: supervisor.CauseRuntimeStopped})
-	}
-	rt := c.ep.rt
-	rt.remember(c)
-	c.release()
-	c.box.Empty()
-	c.conclude()
-}
-
-// conclude makes the last calls, each once: outstanding outcomes, the end if
-// there was a beginning, and what protoactor tells an actor that stops. It is
-// called again when one of them took its goroutine along.
-func (c *Channel) conclude() {
-	for p := c.passing; p != nil && len(p.finished) > 0; {
-		done := p.finished[0]
-		p.finished = p.finished[1:]
-		c.guarded(inCompletion, func() { done.f(done.out, done.err) })
-	}
-	c.passing = nil
-	if !c.told {
-		c.told = true
-		if c.began {
-			c.tellEnd()
-		}
-	}
-	c.where = inStopping
-	c.box.Terminate()
-}
-
-func (c *Channel) tellEnd() {
-	e := *c.end.Load()
-	m := &Closed{Channel: c, Cause: e.cause, Code: e.code, Reason: e.reason, Err: e.err}
-	if !c.IsWebSocket() {
-		m.Code, m.Reason = 0, ""
-	}
-	rt := c.ep.rt
-	if n := c.losses.Load(); n > 0 {
-		rt.event(supervisor.Lost{ID: c.pid.Id, UID: c.uid, Count: int(n)})
-	}
-	// Reported first: a callback that never returns has been delivered too.
-	rt.event(supervisor.Closed{
-		ID: c.pid.Id, UID: c.uid, Cause: m.Cause, Code: m.Code, Reason: m.Reason, Err: m.Err,
-		Open: time.Duration(rt.now() - c.openedAt), Sent: c.sent, Received: c.received,
-	})
-	c.where = inClose
-	if f := c.box.InvokeGuarded(m); f != nil {
-		c.reportLast(inClose, f)
-	}
-	c.where = inNothing
-}
-
-// guarded runs a last callback whose panic is reported, and nothing else.
-func (c *Channel) guarded(at where, f func()) {
-	c.where = at
-	if failure := c.box.Guard(at, f); failure != nil {
-		c.reportLast(at, failure)
-	}
-	c.where = inNothing
-}
-
-func (c *Channel) reportLast(at where, f *mailbox.Failure) {
-	c.ep.rt.event(supervisor.HandlerFailed{
-		ID: c.pid.Id, UID: c.uid, Where: at.String(), Message: f.Message, Reason: f.Reason, Stack: f.Stack,
-		Directive: c.directive,
-	})
+func (c *Channel) later(done completion) {
+	p := c.passingly()
+	p.finished = append(p.finished, done)
+	c.box.Raise(sigDue)
 }

@@ -2,6 +2,8 @@ package actors
 
 import (
 	"fmt"
+	"net/http"
+	"time"
 
 	"github.com/troupe-actors/troupe/mailbox"
 	"github.com/troupe-actors/troupe/registry"
@@ -35,10 +37,58 @@ func (m Message) String() string { return string(m.Data) }
 // Size makes a message that is passed between actors count by its bytes.
 func (m *Message) Size() int { return len(m.Data) }
 
-// Error is something that went wrong without ending the channel.
+// Ping is a ping: of the peer, which has been answered already, or to be sent,
+// with up to 125 bytes. To a client of server-sent events it is an empty comment.
+type Ping struct {
+	Channel *Channel // whose peer sent it; nil for one made here
+	Data    []byte
+}
+
+// Pong is a pong: of the peer, or to be sent unasked (RFC 6455 §5.5.3).
+type Pong struct {
+	Channel *Channel // whose peer sent it; nil for one made here
+	Data    []byte
+}
+
+// Response, as the first thing sent on a stream, says how the response begins:
+// a Status, if it is not 0, in place of 200 or of what Prepare chose, and each
+// field of Header in place of the one that was set before. Later, or on a
+// WebSocket, it is an error. With [ThenClose] it is the whole response.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   any // as for Channel.Send; nil: none
+}
+
+// Error is something that went wrong on the channel: what ends it (it is closed
+// already, and Closed comes next), a send that failed and had no OnOutcome (a
+// *[SendError]), or a callback or source of the application's that panicked or
+// overran its deadline (a *[HandlerError]; the handler that hears of it is the
+// fresh one).
 type Error struct {
 	Channel *Channel
 	Err     error
+}
+
+// HandlerError is a failure of the application's code.
+type HandlerError struct {
+	Where  string        // "message", "open", ..., "completion" for an OnOutcome, "source" for a reader or sequence
+	Reason any           // what it panicked with; nil if it overran the deadline
+	For    time.Duration // how long it took until then
+	Stack  []byte
+}
+
+func (e *HandlerError) Error() string {
+	if e.Reason == nil {
+		return fmt.Sprintf("actors: %s did not return for %v", e.Where, e.For)
+	}
+	return fmt.Sprintf("actors: panic in %s: %v", e.Where, e.Reason)
+}
+
+// Unwrap is what it panicked with, if that is an error.
+func (e *HandlerError) Unwrap() error {
+	err, _ := e.Reason.(error)
+	return err
 }
 
 // Restarted is the first message to a handler that takes the place of one that
@@ -60,6 +110,41 @@ type Closed struct {
 
 	// Err is the error behind Cause, if there is one.
 	Err error
+}
+
+// Name is the symbolic status of the end: for a stream "client-close" if the peer
+// went away and "server-close" otherwise, for a WebSocket the name of its code:
+// "normal", "going-away", "protocol-error", "unsupported", "no-status-received",
+// "abnormal", "invalid-payload-data", "policy-violation", "message-too-big",
+// "mandatory-extension", "internal-server-error", "tls-handshake" or "unknown".
+// Cause says more.
+func (e Closed) Name() string {
+	if e.Code != 0 {
+		if name, ok := statusNames[e.Code]; ok {
+			return name
+		}
+		return "unknown"
+	}
+	switch e.Cause {
+	case supervisor.CausePeerClosed, supervisor.CauseConnectionLost:
+		return "client-close"
+	}
+	return "server-close"
+}
+
+var statusNames = map[uint16]string{
+	supervisor.CodeNormalClosure:      "normal",
+	supervisor.CodeGoingAway:          "going-away",
+	supervisor.CodeProtocolError:      "protocol-error",
+	supervisor.CodeUnsupportedData:    "unsupported",
+	supervisor.CodeNoStatusReceived:   "no-status-received",
+	supervisor.CodeAbnormalClosure:    "abnormal",
+	supervisor.CodeInvalidPayload:     "invalid-payload-data",
+	supervisor.CodePolicyViolation:    "policy-violation",
+	supervisor.CodeMessageTooBig:      "message-too-big",
+	supervisor.CodeMandatoryExtension: "mandatory-extension",
+	supervisor.CodeInternalError:      "internal-server-error",
+	supervisor.CodeTLSHandshake:       "tls-handshake",
 }
 
 func (e Closed) String() string {
@@ -123,4 +208,7 @@ var (
 	ErrBudget   = mailbox.ErrBudget
 	ErrDropped  = mailbox.ErrDropped
 	ErrOverflow = mailbox.ErrOverflow
+
+	// ErrSelfBlock: a callback of the channel would wait for itself.
+	ErrSelfBlock = mailbox.ErrSelfBlock
 )

@@ -16,6 +16,7 @@ const (
 	sigArrived                               // the link is there
 	sigRestarted                             // a fresh handler has taken over
 	sigDue                                   // timers or outcomes have something to run
+	sigPiece                                 // a source has handed something over
 	sigWritable                              // the kernel takes bytes again
 	sigReadable                              // the peer has sent something
 	sigTimer                                 // the earliest deadline has come
@@ -62,14 +63,15 @@ func (o *owner) Route(message any) (handled bool, err error) {
 	c := (*Channel)(o)
 	switch m := actor.UnwrapEnvelopeMessage(message).(type) {
 	case *Push:
-		p, so, err := prepare(m.Message, m.Options)
+		it, policy, err := c.prepare(m.Message, m.Options)
 		if err != nil {
+			c.discardValue(m.Message)
 			return false, err
 		}
-		if so.policy = so.policy.Or(c.ep.opts.Overflow); so.policy.Waits() {
-			so.policy = Reject // a PID's sender cannot be made to wait
+		if policy = policy.Or(c.ep.opts.Overflow); policy.Waits() {
+			policy = Reject // a PID's sender cannot be made to wait
 		}
-		return true, c.post(p, so)
+		return true, c.post(it, policy)
 	case *Close:
 		if m.Code == 0 {
 			c.Close()
@@ -77,7 +79,7 @@ func (o *owner) Route(message any) (handled bool, err error) {
 		}
 		_, err := c.CloseWith(m.Code, m.Reason)
 		return true, err
-	case *Opened, *Closed, *Restarted, *Error:
+	case *Opened, *Closed, *Restarted, *Error, *Ping, *Pong:
 		return false, errForged
 	}
 	return false, nil
@@ -106,7 +108,12 @@ func (o *owner) Overflow() {
 }
 
 // Lost implements mailbox.Owner.
-func (o *owner) Lost(out Outcome) { (*Channel)(o).lost(out) }
+func (o *owner) Lost(it mailbox.Item, out Outcome) {
+	if s, ok := it.Message.(*sending); ok && s.source != nil {
+		s.source.giveUp()
+	}
+	(*Channel)(o).lost(out)
+}
 
 func (c *Channel) lost(out Outcome) {
 	c.ep.rt.stats.sends[out].Add(1)
@@ -117,7 +124,7 @@ func (c *Channel) lost(out Outcome) {
 
 // Settled implements mailbox.Owner.
 func (o *owner) Settled(it mailbox.Item, out Outcome) {
-	(*Channel)(o).completed(it.Done, out, outcomeError(out))
+	(*Channel)(o).completed(it, out, outcomeError(out))
 }
 
 func outcomeError(out Outcome) error {
@@ -128,6 +135,8 @@ func outcomeError(out Outcome) error {
 		return ErrDropped
 	case mailbox.Rejected:
 		return ErrFull
+	case mailbox.Failed:
+		return ErrTimeout
 	}
 	return nil
 }
@@ -168,6 +177,8 @@ func (c *Channel) act(s mailbox.Signals) {
 			c.flush() // and so is what the peer has taken
 		}
 		c.checkDeadlines()
+	case sigPiece:
+		c.piece()
 	case sigWritable:
 		c.writable()
 	case sigReadable:
@@ -206,6 +217,7 @@ func (o *owner) Failed(f mailbox.Failure) {
 	c.where = inNothing
 	c.directive = actor.RestartDirective
 	c.passingly().failure = f.Reason
+	c.noteFailure(at, f)
 	switch {
 	case c.phase == closed:
 		c.directive = actor.StopDirective
@@ -221,9 +233,17 @@ func (o *owner) Failed(f mailbox.Failure) {
 	c.resume()
 }
 
+// noteFailure has the fresh handler hear of what the last one failed of, unless
+// that was hearing of failures.
+func (c *Channel) noteFailure(at where, f mailbox.Failure) {
+	if at != inError && c.phase != closed {
+		c.errored(&HandlerError{Where: at.String(), Reason: f.Reason, For: f.For, Stack: f.Stack})
+	}
+}
+
 // resume makes up for what a failure interrupted.
 func (c *Channel) resume() {
-	s := c.sigs | sigRestarted | sigDue | sigTimer
+	s := c.sigs | sigRestarted | sigDue | sigPiece | sigTimer
 	c.sigs = 0
 	if c.listening {
 		s |= sigReadable
@@ -239,6 +259,7 @@ func (o *owner) Fenced(f mailbox.Failure) {
 	c.where = inNothing
 	c.directive = actor.RestartDirective
 	c.passingly().failure = nil
+	c.noteFailure(at, f)
 	over := !c.window.Fail(c.ep.rt.at(c.ep.rt.now()), c.ep.opts.Intensity)
 	if over || c.ep.opts.CloseStuck || c.phase == closed {
 		c.directive = actor.StopDirective
@@ -272,7 +293,7 @@ func (c *Channel) stuckAtTheEnd(at where) {
 		c.box.Abandon()
 		return
 	}
-	c.respawn(at != inCompletion)
+	c.respawn(at != inCompletion && at != inError)
 	c.box.Raise(sigFinish)
 }
 
@@ -290,12 +311,20 @@ func (o *owner) Gone() {
 		c.link.Release()
 	}
 	c.link, c.passing = nil, nil
+	if c.end.Load() == nil { // its actor ended by itself
+		c.finishWith(ending{cause: supervisor.CauseStopped})
+	}
 	c.mu.Lock()
 	c.gone = true
+	left := c.aside != nil && len(c.aside.closes) > 0
+	c.over = c.over || !left
 	if c.aside != nil && c.aside.done != nil {
 		close(c.aside.done)
 	}
 	c.mu.Unlock()
+	if left {
+		go c.runOnClose()
+	}
 	if a := c.coming.Swap(nil); a != nil {
 		a.link.Release()
 	}
@@ -312,7 +341,7 @@ func (c *Channel) isGone() bool {
 // messages, and functions, are none.
 func (c *Channel) parkPoison(message any) {
 	switch message.(type) {
-	case nil, *Opened, *Closed, *Restarted, *Error, func(), where:
+	case nil, *Opened, *Closed, *Restarted, *Error, *Ping, *Pong, func(), where:
 	case *actor.Started, *actor.Restart, *actor.Stop, *actor.Terminated, *actor.Failure:
 	default:
 		c.deadLetter(message)

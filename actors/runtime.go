@@ -45,6 +45,7 @@ type Runtime struct {
 	standard  mailbox.Config // of the runtime's own actors
 	stats     stats
 	names     atomic.Uint64
+	sources   sync.WaitGroup   // goroutines that read for channels
 	homes     map[any]struct{} // where names may fall; immutable
 
 	mu       sync.Mutex // guards what follows
@@ -317,7 +318,8 @@ func (rt *Runtime) Present(topic string) iter.Seq2[string, int] { return rt.reg.
 
 // Publish sends v to every channel of a topic: encoded once, in the same order
 // to all, without waiting for any peer. A channel that has no room is treated
-// as BroadcastOverflow, or the given policy, says. v is as for Channel.Send.
+// as BroadcastOverflow, or the given policy, says. v is as for Channel.Send, but
+// one message: no reader, sequence, [Response] or nil.
 func (rt *Runtime) Publish(topic string, v any, options ...SendOption) error {
 	return rt.broadcast(v, options, func(m any) error { return rt.reg.Publish(topic, m, nil) })
 }
@@ -333,12 +335,19 @@ func (rt *Runtime) SendAll(v any, options ...SendOption) error {
 }
 
 func (rt *Runtime) broadcast(v any, options []SendOption, send func(any) error) error {
-	p, o, err := prepare(v, options)
+	o, err := collect(options)
 	if err != nil {
 		return err
 	}
-	if o.policy.Waits() || o.done != nil || o.close {
+	if o.policy.Waits() || o.done != nil || o.close || o.timed || o.whole || o.text {
 		return errBroadcastOption
+	}
+	if v, err = resolve(v); err != nil {
+		return err
+	}
+	p, err := packet(v)
+	if err != nil {
+		return err
 	}
 	if err = send(&cast{p, o.policy}); errors.Is(err, registry.ErrStopped) {
 		err = ErrStopped
@@ -352,7 +361,7 @@ type cast struct {
 	policy Policy
 }
 
-var errBroadcastOption = errors.New("actors: a broadcast takes no Block, OnOutcome or ThenClose")
+var errBroadcastOption = errors.New("actors: a broadcast takes no option but a policy that does not wait")
 
 // Health is an http.Handler for load balancers: 200 while the runtime takes new
 // channels, 503 otherwise.

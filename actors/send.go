@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/troupe-actors/troupe/mailbox"
-	"github.com/troupe-actors/troupe/supervisor"
 	"github.com/troupe-actors/troupe/transport"
 )
 
@@ -17,8 +17,17 @@ type SendOption interface{ apply(*sendOptions) }
 type sendOptions struct {
 	policy Policy
 	done   func(Outcome, error)
+	prompt bool // done is ours and does not wait
 	close  bool
+	timed  bool
+	within time.Duration
+	whole  bool
+	text   bool
 }
+
+type sendOption func(*sendOptions)
+
+func (o sendOption) apply(s *sendOptions) { o(s) }
 
 type policyOption struct{ p Policy }
 
@@ -36,46 +45,75 @@ func Latest(key any) SendOption { return policyOption{mailbox.Latest(key)} }
 // own callbacks: there it is an error, as it would wait for itself.
 func Block(ctx context.Context) SendOption { return policyOption{mailbox.Block(ctx)} }
 
-type outcomeOption func(Outcome, error)
-
-func (o outcomeOption) apply(s *sendOptions) { s.done = o }
-
 // OnOutcome has f called once with what became of the message, as one of the
-// channel's callbacks, unless the send itself returned an error. A panic in f
-// is one of the handler. While a channel ends, at most three such calls may
-// hang until their deadline: then the outcomes that are left are not told.
-func OnOutcome(f func(Outcome, error)) SendOption { return outcomeOption(f) }
-
-type closeOption struct{}
-
-func (closeOption) apply(s *sendOptions) { s.close = true }
-
-// ThenClose closes the channel after this message.
-func ThenClose() SendOption { return closeOption{} }
-
-// Send queues a message to the peer and returns. v is a string (a text
-// message), a []byte (a binary one, which Send takes ownership of), a [Message],
-// an [Event], or a *[transport.Packet], which is encoded once however many
-// channels it is sent to.
-//
-// A nil error means that the message waits in its turn. Any other error is its
-// outcome: ErrClosed, ErrFull (what Overflow or the option says happens then),
-// ErrDropped, ErrOverflow, ErrTooBig, ErrBudget, ErrKey, an error of Block, or
-// ErrType or ErrNotUTF8 for a v that cannot be sent.
-func (c *Channel) Send(v any, options ...SendOption) error {
-	p, o, err := prepare(v, options)
-	if err != nil {
-		return err
-	}
-	return c.post(p, o)
+// channel's callbacks, unless the send itself returned an error. The error is
+// nil for Written, else it says why. A panic in f is one of the handler. While a
+// channel ends, at most three such calls may hang until their deadline: then the
+// outcomes that are left are not told.
+func OnOutcome(f func(Outcome, error)) SendOption {
+	return sendOption(func(s *sendOptions) { s.done, s.prompt = f, false })
 }
 
-func (c *Channel) post(p *transport.Packet, o sendOptions) error {
-	err := c.box.Post(mailbox.Item{Message: p, Size: p.Size(), Done: o.done}, o.policy.Or(c.ep.opts.Overflow))
-	if err == nil && o.close {
-		c.Close()
+// ThenClose closes the channel when this message, all of it, has been written
+// or has failed. Nothing can be sent after it.
+func ThenClose() SendOption { return sendOption(func(s *sendOptions) { s.close = true }) }
+
+// Within gives up a message that the kernel has not taken d after it was sent:
+// its outcome is Failed with ErrTimeout (Send returns that if it still waits for
+// room, under Block). One that still waits is taken back and
+// nothing else happens. If some of it may be on its way, the channel closes
+// with CauseWriteTimeout, as the peer could make nothing of the rest. A reader
+// or sequence is ended between two pieces. d must be more than 0.
+func Within(d time.Duration) SendOption {
+	return sendOption(func(s *sendOptions) { s.timed, s.within = true, d })
+}
+
+// Whole makes one message of all that a reader yields: on a WebSocket a
+// fragmented one, on server-sent events one event. It is not gathered in memory
+// either. When the reader fails in the middle the channel closes with 1011,
+// since the message cannot be completed. For each reader in a sequence the same.
+func Whole() SendOption { return sendOption(func(s *sendOptions) { s.whole = true }) }
+
+// AsText makes text messages of what a reader yields, cut between characters.
+// Server-sent events are text anyway.
+func AsText() SendOption { return sendOption(func(s *sendOptions) { s.text = true }) }
+
+// Send queues something for the peer and returns. It may be
+//
+//   - a string, a text message, or a []byte, a binary one, which Send takes
+//     ownership of; a [Message]; an [Event]; a [Ping] or [Pong];
+//   - a *[transport.Packet], encoded once however many channels it is sent to;
+//   - an [io.Reader], such as a file: it is read in pieces of up to 16,384
+//     bytes, each a binary message of its own as soon as it is read (see [Whole]
+//     and [AsText]), and never held in memory whole;
+//   - an iterator function ([iter.Seq] of any of these, also nested): each item
+//     is sent when the one before has been written;
+//   - nil, which sends nothing, but has an outcome, and on a stream lets the
+//     response begin;
+//   - a [Response], as the first thing sent on a stream;
+//   - an [Encoder], which says what to send in its place.
+//
+// On a stream a first send with [ThenClose] is an ordinary response, with its
+// Content-Length if that is known.
+//
+// Readers and sequences run on a goroutine of their own while it is their turn;
+// nothing sent later overtakes them. A reader that is an [io.Closer] is closed,
+// once, whatever becomes of it, also if Send returns an error. When the channel
+// ends, Close is called at once, even while a Read waits.
+//
+// A nil error means that v waits in its turn. Any other error is its outcome:
+// ErrClosed, ErrFull (what Overflow or the option says happens then),
+// ErrDropped, ErrOverflow, ErrTooBig, ErrBudget, ErrKey, an error of Block or,
+// where that waits for room [Within] a time, ErrTimeout; or, of a v or an option
+// that cannot be: ErrType, ErrNotUTF8, ErrStarted, ErrFraming,
+// *[transport.HeadError] or *[ArgumentError].
+func (c *Channel) Send(v any, options ...SendOption) error {
+	it, p, err := c.prepare(v, options)
+	if err != nil {
+		c.discardValue(v)
+		return err
 	}
-	return err
+	return c.post(it, p)
 }
 
 // SendText is Send of a text message.
@@ -88,82 +126,213 @@ func (c *Channel) SendBinary(b []byte, options ...SendOption) error {
 	return c.Send(Binary(b), options...)
 }
 
-// Ping sends a WebSocket ping with up to 125 bytes, or an empty comment to an
-// SSE client.
-func (c *Channel) Ping(data []byte) error {
-	p, err := transport.NewPing(data)
-	if err != nil {
+// SendWait is Send that waits until the message has been written, or has
+// another outcome, or ctx is done: then it may still be written (see [Within]).
+// It also waits for room, unless an option says otherwise. Not from the
+// channel's own callbacks: there it returns ErrSelfBlock.
+func (c *Channel) SendWait(ctx context.Context, v any, options ...SendOption) error {
+	if c.box.Here() {
+		c.discardValue(v)
+		return ErrSelfBlock
+	}
+	end := make(chan error, 1)
+	wait := func(s *sendOptions) {
+		told := s.done
+		s.done, s.prompt = func(o Outcome, err error) {
+			if told != nil {
+				c.later(completion{told, o, err})
+			}
+			end <- err
+		}, true
+		s.policy = s.policy.Or(mailbox.Block(ctx))
+	}
+	if err := c.Send(v, append(options[:len(options):len(options)], sendOption(wait))...); err != nil {
 		return err
 	}
-	return c.post(p, sendOptions{})
+	select {
+	case err := <-end:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// ErrType is wrapped by the error of a send of a value that is no message.
-var ErrType = errors.New("actors: cannot send a value of this type")
+func (c *Channel) post(it mailbox.Item, p Policy) error {
+	p = p.Or(c.ep.opts.Overflow)
+	if it.By != 0 && p.Waits() {
+		var end context.CancelFunc
+		p, end = p.Until(c.ep.rt.at(it.By))
+		defer end()
+	}
+	err := c.box.Post(it, p)
+	if err == nil && it.By != 0 {
+		c.box.Raise(sigTimer)
+	}
+	return err
+}
 
-// ErrNotUTF8 is the error of a send of text that no peer would accept
-// (RFC 6455 §8.1).
-var ErrNotUTF8 = errors.New("actors: text is not valid UTF-8")
+// Errors of a send whose value or options cannot be.
+var (
+	// ErrType is wrapped by the error of a send of a value that is no message.
+	ErrType = errors.New("actors: cannot send a value of this type")
 
-// prepare makes a packet of what was sent.
-func prepare(v any, options []SendOption) (*transport.Packet, sendOptions, error) {
-	var o sendOptions
+	// ErrNotUTF8 is the error of text that no peer would accept (RFC 6455 §8.1).
+	ErrNotUTF8 = errors.New("actors: text is not valid UTF-8")
+
+	// ErrStarted is the error of a Response that is not the first thing sent.
+	ErrStarted = mailbox.ErrNotFirst
+
+	// ErrFraming is wrapped by the error of a send that the channel's framing
+	// cannot carry: a Response on a WebSocket, bytes as a server-sent event.
+	ErrFraming = errors.New("actors: the framing cannot carry this")
+
+	// ErrTimeout is the error of the outcome of a send that was not written Within
+	// its time.
+	ErrTimeout = mailbox.ErrOverdue
+)
+
+// ArgumentError is an argument that must not be.
+type ArgumentError struct {
+	Argument string
+	Value    any
+	Want     string
+}
+
+func (e *ArgumentError) Error() string {
+	return fmt.Sprintf("actors: %s is %v, want %s", e.Argument, e.Value, e.Want)
+}
+
+// SendError is what a handler's Error hears of a send that failed and had no
+// OnOutcome.
+type SendError struct{ Err error }
+
+func (e *SendError) Error() string { return "actors: send: " + e.Err.Error() }
+func (e *SendError) Unwrap() error { return e.Err }
+
+// Encoder is a value that says what is to be sent in its place: anything that
+// Send takes. So a type of the application's has one form on every framing: an
+// [Event] is an event with its fields on a stream of those, and its Data as text
+// elsewhere.
+type Encoder interface{ EncodeMessage() (any, error) }
+
+// sending is what waits in the outbox where a packet alone does not say it all.
+type sending struct {
+	head   *transport.Head   // of a Response, to be the response's
+	packet *transport.Packet // or
+	source *source           // or neither
+}
+
+// prepare checks v and options and makes an item of them.
+func (c *Channel) prepare(v any, options []SendOption) (mailbox.Item, Policy, error) {
+	o, err := collect(options)
+	if err != nil {
+		return mailbox.Item{}, o.policy, err
+	}
+	it := mailbox.Item{Done: o.done, Prompt: o.prompt, Last: o.close}
+	if o.timed {
+		it.By = c.ep.rt.now() + int64(o.within)
+	}
+	var head *transport.Head
+	if r, ok := v.(Response); ok {
+		if c.IsWebSocket() {
+			return it, o.policy, fmt.Errorf("%w: a Response on a WebSocket", ErrFraming)
+		}
+		head = &transport.Head{Status: r.Status, Header: r.Header}
+		if err := transport.CheckHead(head); err != nil {
+			return it, o.policy, err
+		}
+		it.First, v = true, r.Body
+	}
+	p, s, err := c.body(v, o)
+	switch {
+	case err != nil:
+	case s == nil && head == nil && p != nil:
+		it.Message, it.Size = p, p.Size()
+	default:
+		it.Message = &sending{head, p, s}
+		if p != nil {
+			it.Size = p.Size()
+		} else if s != nil {
+			it.Size = s.piece
+		}
+	}
+	return it, o.policy, err
+}
+
+func collect(options []SendOption) (o sendOptions, err error) {
 	for _, option := range options {
 		option.apply(&o)
 	}
-	if err := o.policy.Check(); err != nil {
-		return nil, o, err
+	if o.timed && o.within <= 0 {
+		return o, &ArgumentError{"Within", o.within, "more than 0"}
 	}
+	return o, o.policy.Check()
+}
+
+// body is v as a packet, or as a source, or as neither if it is nil.
+func (c *Channel) body(v any, o sendOptions) (*transport.Packet, *source, error) {
+	if v, err := resolve(v); v == nil || err != nil {
+		return nil, nil, err
+	} else if s := newSource(c, v, o); s != nil {
+		return nil, s, nil
+	} else if o.whole || o.text {
+		return nil, nil, &ArgumentError{"the value sent Whole or AsText", fmt.Sprintf("a %T", v), "an io.Reader or a sequence"}
+	} else {
+		p, err := packet(v)
+		if err == nil && !c.framing.Carries(p) {
+			return nil, nil, fmt.Errorf("%w: a %T on %v", ErrFraming, v, c.framing)
+		}
+		return p, nil, err
+	}
+}
+
+// maxEncoders is how many Encoders may stand for each other in a row.
+const maxEncoders = 8
+
+func resolve(v any) (any, error) {
+	for range maxEncoders {
+		e, ok := v.(Encoder)
+		if !ok {
+			return v, nil
+		}
+		var err error
+		if v, err = e.EncodeMessage(); err != nil {
+			return nil, fmt.Errorf("actors: encoding a %T: %w", e, err)
+		}
+	}
+	return nil, fmt.Errorf("%w: a %T that encodes itself as an Encoder again and again", ErrType, v)
+}
+
+// packet makes a packet of a value that is one message.
+func packet(v any) (*transport.Packet, error) {
 	switch v := v.(type) {
 	case string:
-		return encode(Text(v), o)
+		return encode(Text(v))
 	case []byte:
-		return encode(Binary(v), o)
+		return encode(Binary(v))
 	case Message:
-		return encode(v, o)
+		return encode(v)
 	case *Message:
 		if v != nil {
-			return encode(*v, o)
+			return encode(*v)
 		}
 	case Event:
-		p, err := transport.NewEvent(v)
-		return p, o, err
+		return transport.NewEvent(v)
+	case Ping:
+		return transport.NewPing(v.Data)
+	case Pong:
+		return transport.NewPong(v.Data)
 	case *transport.Packet:
 		if v != nil {
-			return v, o, nil
+			return v, nil
 		}
 	}
-	return nil, o, fmt.Errorf("%w: %T", ErrType, v)
+	return nil, fmt.Errorf("%w: %T", ErrType, v)
 }
 
-func encode(m Message, o sendOptions) (*transport.Packet, sendOptions, error) {
+func encode(m Message) (*transport.Packet, error) {
 	if m.Op == transport.Text && !utf8.Valid(m.Data) {
-		return nil, o, ErrNotUTF8
+		return nil, ErrNotUTF8
 	}
-	return transport.NewPacket(m.Op, m.Data), o, nil
-}
-
-// CloseError is a close code or reason that must not be sent.
-type CloseError struct {
-	Code   uint16
-	Reason string
-	Want   string
-}
-
-func (e *CloseError) Error() string {
-	return fmt.Sprintf("actors: close with code %d and reason %q: %s", e.Code, e.Reason, e.Want)
-}
-
-const maxReason = 123 // RFC 6455 §5.5: 125 bytes with the code
-
-func checkClose(code uint16, reason string) error {
-	switch {
-	case !supervisor.Sendable(code):
-		return &CloseError{code, reason, "the code must be 1000 to 1014 without 1004, 1005 and 1006, or 3000 to 4999"}
-	case len(reason) > maxReason:
-		return &CloseError{code, reason, "the reason must be at most 123 bytes"}
-	case !utf8.ValidString(reason):
-		return &CloseError{code, reason, "the reason must be UTF-8"}
-	}
-	return nil
+	return transport.NewPacket(m.Op, m.Data), nil
 }

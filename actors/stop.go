@@ -38,6 +38,9 @@ func (rt *Runtime) Stop(ctx context.Context) error {
 	rt.mu.Unlock()
 	defer close(rt.stopped)
 	err := rt.drain(ctx, supervisor.CauseRuntimeStopped)
+	if e := rt.awaitSources(ctx); err == nil {
+		err = e
+	}
 	rt.reg.Stop()
 	rt.timers.Close()
 	if rt.poller != nil {
@@ -55,6 +58,27 @@ func (rt *Runtime) Stop(ctx context.Context) error {
 	rt.state = Stopped
 	rt.mu.Unlock()
 	return err
+}
+
+// awaitSources waits for the goroutines that read for channels, whose readers have
+// been closed: one that does not come back even so is left behind.
+func (rt *Runtime) awaitSources(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		rt.sources.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	select { // both may be the case
+	case <-ended:
+		return nil
+	case <-time.After(forced):
+		return fmt.Errorf("actors: readers that were given to Send do not return: %w", ctx.Err())
+	}
 }
 
 // closeDispatcher waits for handlers of actors that use [Runtime.Mailbox] until

@@ -9,7 +9,12 @@ type Item struct {
 
 	// Done, if set, is called once with the outcome, unless the post returned
 	// an error. It runs where the owner runs it (Owner.Settled).
-	Done func(Outcome, error)
+	Done   func(Outcome, error)
+	Prompt bool // Done does not wait and is no code of the application's
+
+	First bool  // refused with ErrNotFirst unless it is the outbox's first item ever
+	Last  bool  // seals the outbox behind it
+	By    int64 // when it has waited long enough, on the owner's clock; 0: never; see Overdue
 
 	key any // of Latest
 }
@@ -57,6 +62,9 @@ func (l *lane) grow() {
 	l.ring, l.head = &next, 0
 }
 
+// oldest is the item that pop would remove. The lane must not be empty.
+func (l *lane) oldest() *Item { return &(*l.ring)[l.head] }
+
 // pop removes the oldest item. The lane must not be empty.
 func (l *lane) pop() Item {
 	r := *l.ring
@@ -74,6 +82,35 @@ func (l *lane) pop() Item {
 		l.release()
 	}
 	return it
+}
+
+// remove takes out the items that drop says, and keeps the order of the others.
+func (l *lane) remove(drop func(Item) bool) {
+	if l.n == 0 {
+		return
+	}
+	r := *l.ring
+	at := func(i int32) *Item { return &r[int(l.head+i)&(len(r)-1)] }
+	kept := int32(0)
+	l.latest = nil
+	for i := range l.n {
+		it := *at(i)
+		*at(i) = Item{}
+		if drop(it) {
+			continue
+		}
+		*at(kept) = it
+		if it.key != nil {
+			if l.latest == nil {
+				l.latest = make(map[any]uint64)
+			}
+			l.latest[it.key] = l.first + uint64(kept)
+		}
+		kept++
+	}
+	if l.n = kept; kept == 0 {
+		l.release()
+	}
 }
 
 // waiting is the place of the item that waits under key, or nil. What it

@@ -86,8 +86,8 @@ type Owner interface {
 	// Overflow: a post under Close found no room.
 	Overflow()
 
-	// Lost counts an item of the outbox whose outcome is not Written.
-	Lost(o Outcome)
+	// Lost counts an item for the outbox that got no further than there.
+	Lost(it Item, o Outcome)
 
 	// DeadLetter takes a message that came by PID and reached nobody.
 	DeadLetter(message any)
@@ -160,6 +160,7 @@ type Mailbox struct {
 	closed   bool // the actor is gone
 	held     bool // the link has no room: an outbox alone is no reason to run
 	barred   bool // the owner is not ready for the inbox yet
+	begun    bool // the outbox has had an item, or NoFirst was called
 	signals  Signals
 	later    Signals // for the next turn
 	unpaid   int32   // taken from the outbox, not settled
@@ -180,6 +181,7 @@ type rare struct {
 	lost     []lostItem    // outcomes that wait to be told
 	process  actor.Process // an ordinary actor's own, among later ones of its name
 	room     chan struct{} // closed when there may be room; nil while nobody waits
+	timed    int           // items of the outbox that have a By
 	watchers []*actor.PID
 }
 

@@ -75,7 +75,7 @@ func (f *fake) Route(any) (bool, error) { return false, nil }
 func (f *fake) Received(m any)          { f.Invoke(m) }
 func (f *fake) Overflow()               { f.note("overflow") }
 func (f *fake) DeadLetter(m any)        { f.note("dead %v", m) }
-func (f *fake) Lost(o Outcome) {
+func (f *fake) Lost(_ Item, o Outcome) {
 	if f.outcomes == nil {
 		f.outcomes = make(map[Outcome]int)
 	}

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"reflect"
+	"time"
 )
 
 type policyKind uint8
@@ -36,6 +37,14 @@ var (
 // Block waits for room until ctx is done. From the mailbox's own handler it
 // returns ErrSelfBlock instead of waiting for itself.
 func Block(ctx context.Context) Policy { return Policy{kind: policyBlock, ctx: ctx} }
+
+// Until is p, a Block, that waits no longer than until t: then the error is
+// ErrOverdue. The function frees what that takes.
+func (p Policy) Until(t time.Time) (Policy, context.CancelFunc) {
+	ctx, cancel := context.WithDeadlineCause(p.ctx, t, ErrOverdue)
+	p.ctx = ctx
+	return p, cancel
+}
 
 // Latest lets a newer item take the place of one that waits under the same
 // key; the older one's outcome is Dropped. Where none waits it is posted as

@@ -94,8 +94,8 @@ func sizeOf(message any) int {
 // Post puts an item into the outbox. From any goroutine; it waits only under
 // Block. A nil error means that the item waits, and that Done, if set, will
 // hear its outcome; any other is its outcome: ErrClosed, ErrFull, ErrTooBig,
-// ErrBudget, ErrDropped, ErrOverflow, ErrKey, ErrSelfBlock, or the error of
-// Block's context.
+// ErrBudget, ErrDropped, ErrOverflow, ErrNotFirst, ErrKey, ErrSelfBlock, ErrOverdue
+// under Until, or the error of Block's context.
 //
 // Under Close, 16 times as many messages and 4 times as many bytes may wait, as
 // long as the owner has not been held up (Hold) for a second: a burst that comes
@@ -107,19 +107,24 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 		err = ErrTooBig
 	}
 	if err != nil {
-		m.countLost(Rejected)
+		m.countLost(it, Rejected)
 		return err
 	}
 	m.mu.Lock()
 	for {
-		if m.sealed {
+		switch {
+		case m.sealed:
 			m.mu.Unlock()
-			m.countLost(Closed)
+			m.countLost(it, Closed)
 			return ErrClosed
+		case it.First && m.begun:
+			m.mu.Unlock()
+			m.countLost(it, Rejected)
+			return ErrNotFirst
 		}
 		if p.kind == policyLatest {
 			it.key = p.key
-			if old := m.out.waiting(p.key); old != nil {
+			if old := m.out.waiting(p.key); old != nil && !old.First {
 				return m.replaceAndUnlock(old, it)
 			}
 		}
@@ -134,6 +139,7 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 		if err == nil {
 			m.outBytes += it.Size
 			m.out.push(it)
+			m.taken(it)
 			m.scheduleAndUnlock()
 			return nil
 		}
@@ -142,12 +148,32 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 				p = Reject // others have spent the budget
 			}
 			m.mu.Unlock()
-			return m.refuse(p, err)
+			return m.refuse(it, p, err)
 		}
 		if err := m.waitAndLock(p.ctx, err == ErrBudget); err != nil {
-			m.countLost(Rejected)
+			m.countLost(it, Rejected)
 			return err
 		}
+	}
+}
+
+// taken notes what an item that is now in the outbox means for others.
+func (m *Mailbox) taken(it Item) {
+	m.begun = true
+	if it.Last {
+		m.sealed = true
+		m.wakeWaiters()
+	}
+	if it.By != 0 {
+		m.rarely().timed++
+	}
+}
+
+// leaves notes that an item is no longer in the outbox.
+func (m *Mailbox) leaves(it Item) {
+	m.outBytes -= it.Size
+	if it.By != 0 {
+		m.rare.timed--
 	}
 }
 
@@ -192,33 +218,33 @@ func (m *Mailbox) popIn() any {
 	return it.Message
 }
 
-func (m *Mailbox) refuse(p Policy, err error) error {
+func (m *Mailbox) refuse(it Item, p Policy, err error) error {
 	switch p.kind {
 	case policyDropNewest, policyDropOldest:
-		m.countLost(Dropped)
+		m.countLost(it, Dropped)
 		return ErrDropped
 	case policyClose:
-		m.countLost(Rejected)
+		m.countLost(it, Rejected)
 		if m.owner != nil {
 			m.owner.Overflow()
 		}
 		return ErrOverflow
 	}
-	m.countLost(Rejected)
+	m.countLost(it, Rejected)
 	return err
 }
 
-func (m *Mailbox) countLost(o Outcome) {
+func (m *Mailbox) countLost(it Item, o Outcome) {
 	if m.owner != nil {
-		m.owner.Lost(o)
+		m.owner.Lost(it, o)
 	}
 }
 
 // dropOldest makes room for size bytes by losing the oldest item that waits,
-// unless losing all of them would not do. Losses that somebody asked to hear of
+// unless that is a First or losing all of them would not do. Losses that somebody asked to hear of
 // wait for the owner, no more of them than the outbox may hold.
 func (m *Mailbox) dropOldest(size int) bool {
-	if m.out.n == 0 || int(m.unpaid) >= m.cfg.messages() || m.bytes-m.outBytes+size > m.cfg.bytes() ||
+	if m.out.n == 0 || m.out.oldest().First || int(m.unpaid) >= m.cfg.messages() || m.bytes-m.outBytes+size > m.cfg.bytes() ||
 		m.lostItems() >= m.cfg.messages() {
 		return false
 	}
@@ -229,7 +255,7 @@ func (m *Mailbox) dropOldest(size int) bool {
 // popOut removes the oldest item of the outbox and its bytes.
 func (m *Mailbox) popOut() Item {
 	it := m.out.pop()
-	m.outBytes -= it.Size
+	m.leaves(it)
 	m.giveBack(it.Size)
 	return it
 }
@@ -239,10 +265,9 @@ func (m *Mailbox) replaceAndUnlock(old *Item, it Item) error {
 	if m.lostItems() >= m.cfg.messages() ||
 		more > 0 && (m.bytes+more > m.cfg.bytes() || !m.cfg.Budget.Take(more)) {
 		m.mu.Unlock()
-		m.countLost(Rejected)
+		m.countLost(it, Rejected)
 		return ErrFull
 	}
-	m.outBytes += more
 	if more > 0 {
 		m.bytes += more
 	} else {
@@ -250,6 +275,9 @@ func (m *Mailbox) replaceAndUnlock(old *Item, it Item) error {
 	}
 	was := *old
 	*old = it
+	m.outBytes += it.Size
+	m.leaves(was)
+	m.taken(it)
 	m.lose(was, Dropped)
 	m.scheduleAndUnlock()
 	return nil
@@ -258,8 +286,8 @@ func (m *Mailbox) replaceAndUnlock(old *Item, it Item) error {
 // lose records an outcome that its sender may want to hear; the lost item's
 // bytes are no longer counted.
 func (m *Mailbox) lose(it Item, o Outcome) {
-	m.countLost(o)
-	if it.Done != nil {
+	m.countLost(it, o)
+	if it.Done != nil || o == Failed {
 		it.Message = nil
 		r := m.rarely()
 		r.lost = append(r.lost, lostItem{it, o})
@@ -281,7 +309,7 @@ const budgetRetry = 10 * time.Millisecond
 // waitAndLock waits until there may be room. It is called with the lock held
 // and returns with it held unless it returns an error.
 func (m *Mailbox) waitAndLock(ctx context.Context, budget bool) error {
-	if m.worker != nil && m.worker.goid == goid() {
+	if m.hereLocked() {
 		m.mu.Unlock()
 		return ErrSelfBlock
 	}
@@ -301,11 +329,24 @@ func (m *Mailbox) waitAndLock(ctx context.Context, budget bool) error {
 	case <-room:
 	case <-retry:
 	case <-ctx.Done():
+		if context.Cause(ctx) == ErrOverdue {
+			return ErrOverdue
+		}
 		return ctx.Err()
 	}
 	m.mu.Lock()
 	return nil
 }
+
+// Here reports whether the calling goroutine is the one that drains the mailbox:
+// then waiting for it would be waiting for oneself.
+func (m *Mailbox) Here() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.hereLocked()
+}
+
+func (m *Mailbox) hereLocked() bool { return m.worker != nil && m.worker.goid == goid() }
 
 func (m *Mailbox) wakeWaiters() {
 	if m.rare != nil && m.rare.room != nil {
@@ -324,8 +365,57 @@ func (m *Mailbox) Take() (Item, bool) {
 	}
 	m.unpaid++
 	it := m.out.pop()
-	m.outBytes -= it.Size
+	m.leaves(it)
 	return it, true
+}
+
+// Charge reserves size bytes more for an item that was taken and turns out to
+// be larger than its Size. Settle gives them back. Only while draining.
+func (m *Mailbox) Charge(size int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.bytes+size > m.cfg.bytes() {
+		return ErrTooBig
+	}
+	if !m.cfg.Budget.Take(size) {
+		return ErrBudget
+	}
+	m.bytes += size
+	return nil
+}
+
+// NoFirst keeps items that must be the First out from now on, and reports
+// whether one waits already.
+func (m *Mailbox) NoFirst() (waits bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.begun = true
+	return m.out.n > 0 && m.out.oldest().First
+}
+
+// Overdue gives the items of the outbox whose By has come the outcome Failed,
+// and returns the By that comes next, 0 if there is none. Only while draining.
+func (m *Mailbox) Overdue(now int64) (next int64) {
+	m.mu.Lock()
+	if m.rare == nil || m.rare.timed == 0 {
+		m.mu.Unlock()
+		return 0
+	}
+	m.out.remove(func(it Item) bool {
+		if it.By == 0 || it.By > now {
+			if it.By != 0 && (next == 0 || it.By < next) {
+				next = it.By
+			}
+			return false
+		}
+		m.leaves(it)
+		m.giveBack(it.Size)
+		m.lose(it, Failed)
+		return true
+	})
+	m.mu.Unlock()
+	m.settleLost()
+	return next
 }
 
 // Settle ends the accounting of n items of size bytes in all that Take gave.

@@ -8,8 +8,8 @@
 //
 // A framing knows a protocol and no system call. A wire moves bytes, never waits
 // and knows no protocol. There are four wires: a descriptor watched by a Poller,
-// a net.Conn with a reading goroutine, a response that net/http keeps (HTTP/2),
-// and memory. Every framing runs on every wire that can carry it, so one table
+// a net.Conn with a reading goroutine, a response that net/http keeps (HTTP/2) or
+// that middleware has wrapped, and memory. Every framing runs on every wire that can carry it, so one table
 // of tests covers them all.
 //
 // # Rules
@@ -21,6 +21,9 @@
 //   - All state of a half-parsed message lives in the Link between two calls of
 //     Next and never on a stack: a handler that runs between them may be given up
 //     while another goroutine goes on with the link.
+//   - A response has one head, which Begin fixes. A connection goes on to its next
+//     request only when the response is complete and its link released: nothing
+//     of one link can reach the response of another.
 //   - An idle link holds no buffer. Buffers are borrowed while bytes wait.
 //   - No memory is taken for a length that a peer only declared.
 //   - What Next hands out belongs to the receiver; what Queue is given is shared

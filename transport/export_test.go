@@ -59,6 +59,15 @@ func AssemblyBytes(l Link) int {
 	return 0
 }
 
+// Early is how much a stream keeps for the next request; -1: there is none.
+func Early(l Link) int {
+	s := l.(*streamLink)
+	if !s.flags.has(flagReusable) {
+		return -1
+	}
+	return len(s.early)
+}
+
 const LinkSize = unsafe.Sizeof(wsLink{})
 
 // ValidPieces runs the incremental check over pieces of a text.

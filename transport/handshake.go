@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -99,4 +100,50 @@ func IsToken(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// namedSubprotocol is the one that the response's fields name, header before set.
+func namedSubprotocol(set, header http.Header) string {
+	for _, h := range []http.Header{header, set} {
+		for k, v := range h {
+			if len(v) > 0 && strings.EqualFold(k, "Sec-WebSocket-Protocol") {
+				return v[0]
+			}
+		}
+	}
+	return ""
+}
+
+func offered(lines []string, protocol string) bool {
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			if strings.Trim(item, " \t") == protocol { // subprotocol names are case-sensitive
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// appendHandshake is the head that accepts (RFC 6455 §4.2.2).
+func appendHandshake(b []byte, accept, subprotocol string, h http.Header) []byte {
+	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	b = append(append(b, accept...), crlf...)
+	if subprotocol != "" {
+		b = append(append(append(b, "Sec-WebSocket-Protocol: "...), subprotocol...), crlf...)
+	}
+	return append(appendHeader(b, h), crlf...)
+}
+
+// writeHandshake is appendHandshake by way of a response writer; net/http sends
+// it when the connection is hijacked.
+func writeHandshake(w http.ResponseWriter, accept, subprotocol string, h http.Header) {
+	out := w.Header()
+	clear(out)
+	maps.Copy(out, h)
+	out["Upgrade"], out["Connection"], out["Sec-Websocket-Accept"] = []string{"websocket"}, []string{"Upgrade"}, []string{accept}
+	if subprotocol != "" {
+		out["Sec-Websocket-Protocol"] = []string{subprotocol}
+	}
+	w.WriteHeader(http.StatusSwitchingProtocols)
 }

@@ -56,12 +56,12 @@ func (l layout) appendHead(b []byte, p *Packet, n int) []byte {
 	case l == layoutWebSocket:
 		switch {
 		case n <= 125:
-			return append(b, 0x80|p.wsOpcode(), byte(n))
+			return append(b, p.wsFirstByte(), byte(n))
 		case n <= 0xffff:
-			return append(b, 0x80|p.wsOpcode(), 126, byte(n>>8), byte(n))
+			return append(b, p.wsFirstByte(), 126, byte(n>>8), byte(n))
 		default:
 			u := uint64(n)
-			return append(b, 0x80|p.wsOpcode(), 127, byte(u>>56), byte(u>>48), byte(u>>40), byte(u>>32),
+			return append(b, p.wsFirstByte(), 127, byte(u>>56), byte(u>>48), byte(u>>40), byte(u>>32),
 				byte(u>>24), byte(u>>16), byte(u>>8), byte(u))
 		}
 	case l.chunked():
@@ -89,14 +89,23 @@ func (l layout) encodedSize(p *Packet) int {
 	return len(l.appendHead(head[:0], p, n)) + n + len(l.tail(p))
 }
 
-func (p *Packet) wsOpcode() byte {
+// wsFirstByte is FIN and opcode of the frame (RFC 6455 §5.2).
+func (p *Packet) wsFirstByte() byte {
+	const fin = 0x80
 	switch p.form {
 	case formPing:
-		return byte(ws.OpPing)
+		return fin | byte(ws.OpPing)
 	case formPong:
-		return byte(ws.OpPong)
+		return fin | byte(ws.OpPong)
 	case formClose:
-		return byte(ws.OpClose)
+		return fin | byte(ws.OpClose)
 	}
-	return byte(p.op)
+	b := byte(ws.OpContinuation)
+	if p.part&partFirst != 0 {
+		b = byte(p.op)
+	}
+	if p.part&partLast != 0 {
+		b |= fin
+	}
+	return b
 }

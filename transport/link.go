@@ -73,9 +73,23 @@ type Link interface {
 	// KindEnd tells how that ended (io.EOF or an I/O error, never a Fault).
 	Next() (Incoming, bool)
 
+	// Begin fixes the head of a response and queues it. h, which may be nil,
+	// overrides what the link was opened with. length is the number of bytes the
+	// body will have if that is known, for a response with a Content-Length, else
+	// -1. body is false for a response that has none (to HEAD; with status 204 or
+	// 304): packets are then accepted and dropped.
+	//
+	// Only the first call counts; Queue begins by itself with length -1 and Close
+	// with length 0. Later calls return ErrBegun if h is not nil, and otherwise
+	// what the first did. A Head that HTTP does not allow is a *HeadError and
+	// leaves the link as it was. A WebSocket has begun when it is opened: nil is
+	// fine, a Head is ErrUnsupported.
+	Begin(h *Head, length int64) (body bool, err error)
+
 	// Queue adds a packet to what leaves with the next Flush and writes nothing.
 	// It fails with ErrUnsupported when this framing cannot carry the packet,
-	// with ErrClosing after Close, and with ErrReleased.
+	// with ErrLength when the body would be longer than Begin was told, with
+	// ErrClosing after Close, and with ErrReleased.
 	Queue(*Packet) error
 
 	// Flush hands all that is queued to the system in one vectored write, as far
@@ -91,17 +105,23 @@ type Link interface {
 	Taken() uint64
 
 	// Queued counts the bytes ever queued, in their encoded form. A packet is
-	// written when Taken has reached what Queued was right after its Queue.
+	// written when Taken has reached what Queued was right after its Queue; from
+	// then on, and after Release, the link does not touch the packet's bytes.
 	Queued() uint64
 
 	// Close queues the end of the link's output: a close frame (WebSocket) or
-	// the last chunk (stream). Only the first call counts. Code 0, 1005 and all
-	// codes that must not be sent give an empty close frame; the reason is cut
-	// to 123 bytes. The socket stays open.
+	// the end of the response (stream), which is an ordinary empty one if it has
+	// not begun. A response that is shorter than Begin was told ends as one that
+	// broke off. Only the first call counts. Code 0, 1005 and all codes that must
+	// not be sent give an empty close frame; the reason is cut to 123 bytes. The
+	// socket stays open.
 	Close(code uint16, reason string)
 
 	// CloseWrite closes our direction of the connection as soon as everything
-	// queued was taken: at once, or within a later Flush.
+	// queued was taken: at once, or within a later Flush. Where another request
+	// may follow on the connection, only this response's part of it ends: the
+	// connection stays as it is, and once everything was taken Next reports
+	// KindEnd with io.EOF, after CloseWrite as after Discard.
 	CloseWrite()
 
 	// Discard throws away input from now on. Next goes on to drain it, but
@@ -110,7 +130,8 @@ type Link interface {
 	Discard()
 
 	// Release gives everything back at once, the descriptor first; what is
-	// pending is lost. It is idempotent. No Sink call begins after it returned,
+	// pending is lost. A connection whose response is complete and on which
+	// another request may follow goes back to its http.Server. It is idempotent. No Sink call begins after it returned,
 	// except one that was already under way on another goroutine.
 	Release()
 
@@ -127,7 +148,8 @@ type Link interface {
 	// beside the owner's calls. A link that lives on net/http's
 	// goroutine (HTTP/2, wrapped response writers) does its writing in there and
 	// Hold returns when it was released or has finished its half; every other
-	// link returns at once.
+	// link returns at once. It panics with http.ErrAbortHandler, as net/http has
+	// it, when a response broke off and its writer knows no deadline to do so.
 	Hold()
 }
 
@@ -186,7 +208,7 @@ func ParseDriver(s string) (Driver, error) {
 
 // DefaultMaxMessageBytes is the limit of an inbound message when
 // Config.MaxMessageBytes is zero.
-const DefaultMaxMessageBytes = 1 << 20
+const DefaultMaxMessageBytes = 4 << 20
 
 // Config is shared by all links of an endpoint and must not change once a link
 // was opened with it. The zero value is usable: goroutines, the default limit.
@@ -204,15 +226,25 @@ type Config struct {
 	// (and for values below 1) DefaultMaxMessageBytes.
 	MaxMessageBytes int
 
+	// MaxTextBytes limits text messages apart from others, in the same way.
+	// Default (and for values below 1) MaxMessageBytes.
+	MaxTextBytes int
+
 	// Reserve is asked before the memory of a message that arrives in pieces
 	// grows by n bytes, and told with n < 0 when that memory is handed over or
-	// freed. False ends the link with a Fault of code 1013 (ErrBudget). It is
-	// called by the link's owner and must not wait. Default nil: no budget.
+	// freed. False ends the link with a Fault of code 1013 (ErrBudget). The
+	// requests that a client sends behind that of a stream are charged as well;
+	// there, false only means that they are thrown away. It is called by who
+	// opens the link and then by its owner, and must not wait. Default nil: no
+	// budget.
 	Reserve func(n int) bool
 }
 
-func (c *Config) maxMessage() int {
-	if c.MaxMessageBytes > 0 {
+func (c *Config) maxMessage(op Opcode) int {
+	switch {
+	case op == Text && c.MaxTextBytes > 0:
+		return c.MaxTextBytes
+	case c.MaxMessageBytes > 0:
 		return c.MaxMessageBytes
 	}
 	return DefaultMaxMessageBytes

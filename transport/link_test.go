@@ -407,6 +407,11 @@ func TestTLS(t *testing.T) {
 	if _, b, err := p.ReadMessage(within(t)); string(b) != "hello" {
 		t.Error(string(b), err)
 	}
+	for { // what is unread at the end would reset the connection
+		if _, err := p.ReadFrame(within(t)); err != nil {
+			break
+		}
+	}
 	p.Disconnect()
 	if got := describe(o.next()); got != "end EOF" {
 		t.Error(got)

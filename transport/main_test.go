@@ -70,6 +70,15 @@ func (o *owner) flush() {
 	}
 }
 
+// begin sends the head, with nothing behind it.
+func (o *owner) begin(h *transport.Head, length int64) {
+	o.t.Helper()
+	if _, err := o.link.Begin(h, length); err != nil {
+		o.t.Fatalf("begin: %v", err)
+	}
+	o.flush()
+}
+
 func (o *owner) send(op transport.Opcode, s string) {
 	o.t.Helper()
 	if err := o.link.Queue(transport.NewPacket(op, []byte(s))); err != nil {

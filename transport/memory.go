@@ -3,6 +3,7 @@ package transport
 import (
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"syscall"
 	"time"
@@ -31,8 +32,9 @@ func (c *Config) MemoryPair(bufferBytes int) (Link, *MemoryConn) {
 	return l, &MemoryConn{m}
 }
 
-// MemoryStream is MemoryPair for FramingStream and FramingSSE: the response head
-// is over and the body comes without chunks. Another framing is a WebSocket.
+// MemoryStream is MemoryPair for FramingStream and FramingSSE, as the answer to a
+// GET with status 200: no head is written and the body comes without chunks.
+// Another framing is a WebSocket.
 func (c *Config) MemoryStream(framing Framing, bufferBytes int) (Link, *MemoryConn) {
 	if framing != FramingStream && framing != FramingSSE {
 		return c.MemoryPair(bufferBytes)
@@ -40,6 +42,7 @@ func (c *Config) MemoryStream(framing Framing, bufferBytes int) (Link, *MemoryCo
 	m := newMemory(bufferBytes)
 	l := &streamLink{}
 	l.cfg, l.wire, l.layout = c, memWire{m}, streamLayout(framing, false)
+	l.status, l.framing, l.bare = http.StatusOK, framing, true
 	return l, &MemoryConn{m}
 }
 

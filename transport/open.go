@@ -2,13 +2,11 @@ package transport
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -20,8 +18,12 @@ import (
 //
 // The response head is queued, not written: it leaves with the first Flush. It
 // carries header and what is set on w.Header(), except what belongs to the
-// handshake. A non-empty subprotocol must be one the client offered. Bytes that
+// handshake. A non-empty subprotocol must be one the client offered; if it is
+// empty, header or w.Header() may name it as Sec-WebSocket-Protocol. Bytes that
 // came with the request are kept for Next. The handler may return afterwards.
+//
+// If middleware has wrapped w, the head is written at once and by net/http: by
+// w.WriteHeader(101), so that what the middleware does there is done.
 func (c *Config) WebSocket(w http.ResponseWriter, r *http.Request, header http.Header, subprotocol string) (Link, error) {
 	if err := CheckUpgrade(r); err != nil {
 		return nil, err
@@ -29,26 +31,26 @@ func (c *Config) WebSocket(w http.ResponseWriter, r *http.Request, header http.H
 	if err := c.checkDriver(r); err != nil {
 		return nil, err
 	}
+	if subprotocol == "" {
+		subprotocol = namedSubprotocol(w.Header(), header)
+	}
 	if subprotocol != "" && (!IsToken(subprotocol) || !offered(r.Header["Sec-Websocket-Protocol"], subprotocol)) {
 		return nil, fmt.Errorf("transport: subprotocol %q: not one the client offers", subprotocol)
 	}
-	head := make([]byte, 0, 256)
-	head = append(head, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
-	head = append(head, AcceptKey(r.Header["Sec-Websocket-Key"][0])...)
-	head = append(head, crlf...)
-	if subprotocol != "" {
-		head = append(append(append(head, "Sec-WebSocket-Protocol: "...), subprotocol...), crlf...)
+	if !canHijack(w) {
+		return nil, errNoHijack
 	}
-	head = appendHeader(head, mergeHeader(w.Header(), header))
-	head = append(head, crlf...)
+	h := mergeHeader(w.Header(), header)
+	accept := AcceptKey(r.Header["Sec-Websocket-Key"][0])
+	var head []byte
+	if ownWriter(w) {
+		head = appendHandshake(make([]byte, 0, 256), accept, subprotocol, h)
+	} else {
+		writeHandshake(w, accept, subprotocol, h)
+	}
 
-	nc, rw, err := hijack(w)
+	nc, early, err := hijack(w)
 	if err != nil {
-		return nil, err
-	}
-	early, err := buffered(rw.Reader)
-	if err != nil {
-		nc.Close()
 		return nil, err
 	}
 	var l *wsLink
@@ -65,20 +67,32 @@ func (c *Config) WebSocket(w http.ResponseWriter, r *http.Request, header http.H
 	}
 	l.cfg = c
 	l.unread(early)
-	l.pushRaw(head)
+	if head != nil {
+		l.pushRaw(head)
+	}
 	return l, nil
 }
 
 // Stream turns a request into a link whose messages are the response's body, as
 // they are (FramingStream) or as server-sent events (FramingSSE). Status 0 is
-// 200. Content-Type is text/plain in UTF-8 unless given; events have their own,
-// and ask caches and proxies not to hold them back.
+// 200. Begin may still change status and header, which are w.Header() and over it
+// header. Of the fields that say where the body ends and what becomes of the
+// connection only "Connection: close" counts. Content-Type is text/html in UTF-8
+// unless given; events have their own, and ask caches and proxies not to hold
+// them back.
 //
-// An HTTP/1.1 connection is taken from net/http, the head leaves with the first
-// Flush and the body in chunks, an HTTP/1.0 one ends with the connection; the
-// handler may return. HTTP/2 and response writers that keep their connection
-// stay with the handler, which has to call Hold. What the client sends on after
-// its request is thrown away, and is a Fault beyond 1 MiB.
+// An HTTP/1.1 connection is taken from net/http and the handler may return. A
+// body of unknown length goes in chunks, one for each packet; an HTTP/1.0 one ends
+// with the connection. HTTP/2 and response writers that middleware has wrapped
+// stay with the handler, which has to call Hold.
+//
+// When the response is complete and neither side wants to close, Release gives
+// the connection back to the http.Server it came from: it waits on a goroutine,
+// for IdleTimeout (if that is 0 for ReadTimeout) or until the server is shut down,
+// and is a new connection of the server's, in StateNew, when the next request
+// begins. What the client sends on after its request, up to 16 KiB, is kept for
+// that. Otherwise it is thrown away, and is a Fault beyond 1 MiB. A request whose
+// body has not been read to its end is the connection's last.
 func (c *Config) Stream(w http.ResponseWriter, r *http.Request, framing Framing, status int, header http.Header) (Link, error) {
 	if framing != FramingStream && framing != FramingSSE {
 		return nil, fmt.Errorf("transport: %v is not a framing of a response body", framing)
@@ -86,64 +100,40 @@ func (c *Config) Stream(w http.ResponseWriter, r *http.Request, framing Framing,
 	if status == 0 {
 		status = http.StatusOK
 	}
-	if status < 200 || status > 599 || status == http.StatusNoContent || status == http.StatusNotModified {
-		return nil, fmt.Errorf("transport: status %d: want one from 200 to 599 that has a body", status)
-	}
-	if r.Method == http.MethodHead {
-		return nil, refuse(http.StatusMethodNotAllowed, "the answer to HEAD has no body")
+	if !validStatus(status) {
+		return nil, fmt.Errorf("transport: status %d: want %s", status, allowedStatus)
 	}
 	if err := c.checkDriver(r); err != nil {
 		return nil, err
 	}
-	h := mergeHeader(w.Header(), header)
-	if framing == FramingSSE {
-		h.Set("Content-Type", "text/event-stream; charset=utf-8")
-		h.Set("Cache-Control", "no-cache")
-		h.Set("X-Accel-Buffering", "no")
-	} else if h.Get("Content-Type") == "" {
-		h.Set("Content-Type", "text/plain; charset=utf-8")
+	res := response{
+		framing: framing,
+		status:  status,
+		header:  mergeHeader(w.Header(), header),
+		toHead:  r.Method == http.MethodHead,
+		http10:  !r.ProtoAtLeast(1, 1),
+		last:    asksClose(w.Header()) || asksClose(header),
 	}
-
-	if r.ProtoMajor == 1 {
-		nc, _, err := hijack(w)
-		if err == nil {
-			return c.hijackedStream(nc, r, framing, status, h)
-		}
-		var refused *HandshakeError
-		if !errors.As(err, &refused) {
-			return nil, err
-		}
+	if ownWriter(w) {
+		return c.hijackedStream(w, r, res)
 	}
-	if c.Driver == DriverPoller || !canFlush(w) {
+	if r.ProtoMajor != 1 && c.Driver == DriverPoller || !canFlush(w) {
 		return nil, refuse(http.StatusInternalServerError, "the response cannot be streamed")
 	}
-	out := w.Header()
-	clear(out)
-	for k, v := range h {
-		out[k] = v
-	}
-	l := &streamLink{}
-	l.cfg, l.layout = c, streamLayout(framing, false)
-	l.wire = newHeldWire(w, r, status)
+	l := &streamLink{response: res}
+	l.held = newHeldWire(w, r)
+	l.cfg, l.wire, l.layout = c, l.held, streamLayout(framing, false)
 	return l, nil
 }
 
-func (c *Config) hijackedStream(nc net.Conn, r *http.Request, framing Framing, status int, h http.Header) (Link, error) {
-	chunked := r.ProtoAtLeast(1, 1)
-	head := make([]byte, 0, 512)
-	head = append(head, "HTTP/1.1 "...)
-	head = strconv.AppendInt(head, int64(status), 10)
-	head = append(append(append(head, ' '), http.StatusText(status)...), "\r\nConnection: close\r\n"...)
-	if chunked {
-		head = append(head, "Transfer-Encoding: chunked\r\n"...)
+func (c *Config) hijackedStream(w http.ResponseWriter, r *http.Request, res response) (Link, error) {
+	res.server, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
+	reusable := res.server != nil && !res.last && !res.http10 && !r.Close && bodyRead(r)
+	nc, early, err := hijack(w)
+	if err != nil {
+		return nil, err
 	}
-	if h.Get("Date") == "" {
-		head = append(time.Now().UTC().AppendFormat(append(head, "Date: "...), http.TimeFormat), crlf...)
-	}
-	head = append(appendHeader(head, h), crlf...)
-
 	var l *streamLink
-	var err error
 	if c.usePoller(nc) {
 		l, err = newPolledStream(c.Poller, nc)
 	}
@@ -155,9 +145,27 @@ func (c *Config) hijackedStream(nc net.Conn, r *http.Request, framing Framing, s
 		l = &streamLink{}
 		l.wire = newConnWire(nc)
 	}
-	l.cfg, l.layout = c, streamLayout(framing, chunked)
-	l.pushRaw(head)
+	l.cfg, l.layout, l.response = c, streamLayout(res.framing, false), res
+	if reusable {
+		l.flags |= flagReusable
+		if len(early) > 0 {
+			l.keep(early)
+		}
+	}
 	return l, nil
+}
+
+// bodyRead tells whether nothing of the request's body is left, without waiting
+// and without asking the client for it.
+func bodyRead(r *http.Request) bool {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 { // middleware may have wrapped NoBody
+		return true
+	}
+	if r.ContentLength < 0 || r.Header["Expect"] != nil {
+		return false
+	}
+	_, err := r.Body.Read(nil)
+	return err == io.EOF
 }
 
 func streamLayout(f Framing, chunked bool) layout {
@@ -200,83 +208,35 @@ func noDescriptor(nc net.Conn, err error) error {
 	return fmt.Errorf("transport: Config.Driver is poller: a %T has no descriptor to watch", nc)
 }
 
-func hijack(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
+var errNoHijack = refuse(http.StatusInternalServerError, "the connection cannot be taken over")
+
+// hijack takes the connection, and what was read from it behind the request.
+func hijack(w http.ResponseWriter) (net.Conn, []byte, error) {
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	if errors.Is(err, http.ErrNotSupported) {
-		return nil, nil, refuse(http.StatusInternalServerError, "the connection cannot be taken over")
+		return nil, nil, errNoHijack
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("transport: hijack: %w", err)
 	}
-	if err := nc.SetDeadline(time.Time{}); err != nil {
-		nc.Close()
-		return nil, nil, fmt.Errorf("transport: clear deadlines: %w", err)
+	early, err := buffered(rw.Reader)
+	if err == nil {
+		err = nc.SetDeadline(time.Time{})
 	}
-	return nc, rw, nil
+	if err != nil {
+		nc.Close()
+		return nil, nil, fmt.Errorf("transport: hijack: %w", err)
+	}
+	nc, more := unreplay(nc)
+	return nc, append(early, more...), nil
 }
 
 // buffered is what the server read behind the request.
 func buffered(r *bufio.Reader) ([]byte, error) {
 	n := r.Buffered()
-	if n > readBytes {
-		return nil, fmt.Errorf("transport: %d bytes came with the handshake: at most %d", n, readBytes)
+	if n > readBytes-maxEarly {
+		return nil, fmt.Errorf("%d bytes came with the request: at most %d", n, readBytes-maxEarly)
 	}
 	b, err := r.Peek(n)
-	if err != nil {
-		return nil, fmt.Errorf("transport: bytes behind the handshake: %w", err)
-	}
-	return b, nil
-}
-
-func offered(lines []string, protocol string) bool {
-	for _, line := range lines {
-		for item := range strings.SplitSeq(line, ",") {
-			if strings.Trim(item, " \t") == protocol { // subprotocol names are case-sensitive
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// mergeHeader lays what the application gave over what middleware set on the
-// response. The fields that say where the body ends and what becomes of the
-// connection are ours.
-func mergeHeader(set, given http.Header) http.Header {
-	h := make(http.Header, len(set)+len(given)+3)
-	for k, v := range set {
-		if k = http.CanonicalHeaderKey(k); !ourField(k) {
-			h[k] = append(h[k], v...)
-		}
-	}
-	for k, v := range given {
-		if k = http.CanonicalHeaderKey(k); ourField(k) {
-			continue
-		}
-		if k == "Set-Cookie" {
-			h[k] = append(h[k], v...)
-		} else {
-			h[k] = append([]string(nil), v...)
-		}
-	}
-	return h
-}
-
-func ourField(canonical string) bool {
-	switch canonical {
-	case "Connection", "Content-Length", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
-		return true
-	}
-	return strings.HasPrefix(canonical, "Sec-Websocket-") || strings.HasPrefix(canonical, http.TrailerPrefix)
-}
-
-// appendHeader writes fields as net/http does: names that are none are left out
-// and line breaks in values become spaces.
-func appendHeader(b []byte, h http.Header) []byte {
-	if len(h) == 0 {
-		return b
-	}
-	buf := bytes.NewBuffer(b)
-	_ = h.Write(buf) // a bytes.Buffer takes everything
-	return buf.Bytes()
+	return b[:n:n], err
 }

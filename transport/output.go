@@ -29,6 +29,8 @@ const (
 	flagPeerClose       // the peer's close frame was read: what follows means nothing
 	flagFaulted         // the peer broke a rule: what follows means nothing
 	flagEnded           // KindEnd was reported for good
+	flagReusable        // streams: another request may follow on the connection
+	flagFragment        // streams: a first fragment was queued, and not the last
 )
 
 func (f flags) has(x flags) bool { return f&x != 0 }
@@ -81,21 +83,17 @@ func (c *conn) pushRaw(b []byte) {
 	c.push(&Packet{data: b, form: formRaw}, len(b))
 }
 
-func (c *conn) Queue(p *Packet) error {
-	if c.flags.has(flagReleased) {
+// sendable says why a packet cannot be queued.
+func (c *conn) sendable(p *Packet) error {
+	switch {
+	case c.flags.has(flagReleased):
 		return ErrReleased
-	}
-	if c.flags.has(flagClosing) {
+	case c.flags.has(flagClosing):
 		return ErrClosing
-	}
-	if c.err != nil {
+	case c.err != nil:
 		return c.err
-	}
-	if !c.layout.carries(p) {
+	case !c.layout.carries(p):
 		return ErrUnsupported
-	}
-	if n := c.layout.encodedSize(p); n > 0 {
-		c.push(p, n)
 	}
 	return nil
 }
@@ -157,12 +155,19 @@ func (c *conn) drain() {
 }
 
 // finish closes our direction when that was asked for and nothing is in the way.
+// Of a connection that goes on, only the input ends, as Next will report.
 func (c *conn) finish() {
-	if !c.flags.has(flagFinWanted) || c.flags.has(flagFinDone) || c.out != nil || c.wire.unsent() > 0 {
+	if c.flags.has(flagFinDone) || c.out != nil || c.wire.unsent() > 0 {
 		return
 	}
-	c.flags |= flagFinDone
-	c.err = c.wire.closeWrite()
+	switch {
+	case c.flags.has(flagReusable) && c.flags.has(flagClosing) && c.flags.has(flagFinWanted|flagDiscard):
+		c.flags |= flagFinDone
+		c.wire.wake()
+	case !c.flags.has(flagReusable) && c.flags.has(flagFinWanted):
+		c.flags |= flagFinDone
+		c.err = c.wire.closeWrite()
+	}
 }
 
 func (c *conn) CloseWrite() {
@@ -190,19 +195,12 @@ func (c *conn) pushClose(code uint16, reason string) {
 	}
 }
 
-func (c *conn) Close(code uint16, reason string) { c.pushClose(code, reason) }
-
-func (c *conn) Release() {
-	if c.flags.has(flagReleased) {
-		return
-	}
-	if h, ok := c.wire.(*heldWire); ok && c.flags.has(flagClosing) && c.err == nil && c.out == nil && h.unsent() == 0 {
-		_ = h.closeWrite() // all was said: let net/http end the response instead of resetting it
-	}
+// retire makes the link one that was released. What becomes of the wire is left
+// to the caller.
+func (c *conn) retire() {
 	// What the wire took and did not send is lost: Taken must not count it.
 	c.passed -= uint64(c.wire.unsent())
 	c.flags |= flagReleased | flagEnded
-	c.wire.close()
 	c.dropQueue()
 }
 

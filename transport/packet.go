@@ -34,13 +34,24 @@ type Packet struct {
 	size int
 	form form
 	op   Opcode
+	part part
 }
+
+// part says where a fragment stands in its message.
+type part uint8
+
+const (
+	partFirst part = 1 << iota
+	partLast
+	partMiddle part = 0
+	partWhole       = partFirst | partLast
+)
 
 // form says which part of a protocol a packet is.
 type form uint8
 
 const (
-	formMessage form = iota
+	formMessage form = iota // a message, or a fragment of one
 	formPing
 	formPong
 	formClose
@@ -48,13 +59,33 @@ const (
 )
 
 // NewPacket makes a message of data, which it takes ownership of: nobody may
-// write to it any more. Text must be valid UTF-8, which is not checked. An op
+// write to it until every link that the packet was queued on has taken it, as
+// [Link.Queued] explains, and the packet is used no more. Text must be valid UTF-8, which is not checked. An op
 // that is neither Text nor Binary counts as Binary.
 func NewPacket(op Opcode, data []byte) *Packet {
 	if op != Text {
 		op = Binary
 	}
-	return &Packet{data: data, size: len(data) + maxOverhead, op: op}
+	return &Packet{data: data, size: len(data) + maxOverhead, op: op, part: partWhole}
+}
+
+// NewFragment makes one part of a message that is sent piece by piece: a frame
+// on WebSocket (RFC 6455 §5.4), a part of an event's data on server-sent events
+// (Text only), just the bytes on a plain stream. Each may be empty. Between the
+// first and the last nothing but pings and pongs may be queued on the same link;
+// on server-sent events a ping is then passed over. A fragment of an event that
+// is not the last must not end in CR. For the rest see NewPacket; it takes
+// ownership of data until every link that it was queued on has taken it, see
+// [Link.Queued].
+func NewFragment(op Opcode, data []byte, first, last bool) *Packet {
+	p := NewPacket(op, data)
+	if !first {
+		p.part &^= partFirst
+	}
+	if !last {
+		p.part &^= partLast
+	}
+	return p
 }
 
 // NewPing makes a WebSocket ping. On server-sent events it becomes an empty
@@ -70,7 +101,7 @@ func newControl(f form, name string, data []byte) (*Packet, error) {
 	if len(data) > ws.MaxControlFramePayloadSize {
 		return nil, fmt.Errorf("transport: %s of %d bytes: at most %d", name, len(data), ws.MaxControlFramePayloadSize)
 	}
-	return &Packet{data: data, size: len(data) + maxOverhead, op: Binary, form: f}, nil
+	return &Packet{data: data, size: len(data) + maxOverhead, op: Binary, form: f, part: partWhole}, nil
 }
 
 // SSE is a server-sent event with its fields, as the HTML standard names them.
@@ -108,3 +139,14 @@ const maxOverhead = 20
 // Size is what the packet counts for in limits: its payload and the largest
 // overhead of a framing. It never changes and does not depend on the link.
 func (p *Packet) Size() int { return p.size }
+
+// Carries reports whether a link of this framing takes p.
+func (f Framing) Carries(p *Packet) bool {
+	switch f {
+	case FramingWebSocket:
+		return layoutWebSocket.carries(p)
+	case FramingSSE:
+		return layoutSSE.carries(p)
+	}
+	return layoutStream.carries(p)
+}

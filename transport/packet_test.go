@@ -103,11 +103,13 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-func sent(t *testing.T, f transport.Framing, p *transport.Packet) string {
+func sent(t *testing.T, f transport.Framing, packets ...*transport.Packet) string {
 	l, c := (&transport.Config{}).MemoryStream(f, 0)
 	defer l.Release()
-	if err := l.Queue(p); err != nil {
-		t.Fatal(err)
+	for _, p := range packets {
+		if err := l.Queue(p); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := l.Flush(); err != nil {
 		t.Fatal(err)

@@ -125,6 +125,15 @@ func (p *Poller) add(fd int32, w *fdWire) error {
 	return err
 }
 
+// remove ends the watch of a descriptor whose socket lives on by another one.
+// Closing the last would do it by itself.
+func (p *Poller) remove(fd int32, w *fdWire) {
+	p.wires.remove(fd, w)
+	_ = p.raw.Control(func(ep uintptr) { // an error: the poller is closed
+		_ = unix.EpollCtl(int(ep), unix.EPOLL_CTL_DEL, int(fd), nil) // an error: it never watched
+	})
+}
+
 // table finds a wire by its descriptor. Reading takes no lock: a chunk never
 // moves, and the list of chunks is replaced when it has to be longer.
 type table struct {

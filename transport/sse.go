@@ -22,7 +22,7 @@ func (e *SSE) check() error {
 	return nil
 }
 
-// appendEvent writes the lines of an event and the empty line that ends it.
+// appendEvent writes an event.
 func appendEvent(b []byte, e SSE) []byte {
 	if e.Event != "" {
 		b = append(append(append(b, "event: "...), e.Event...), '\n')
@@ -35,29 +35,43 @@ func appendEvent(b []byte, e SSE) []byte {
 		b = append(b, "retry: "...)
 		b = append(strconv.AppendInt(b, int64(ms), 10), '\n')
 	}
-	// A line may end in CR, LF or both; a bare CR inside a data line would let
-	// the payload write fields of its own.
-	for rest := e.Data; ; {
-		i := bytes.IndexAny(rest, "\r\n")
-		if i < 0 {
-			b = append(append(append(b, "data: "...), rest...), '\n')
-			break
-		}
-		b = append(append(append(b, "data: "...), rest[:i]...), '\n')
-		if rest[i] == '\r' && i+1 < len(rest) && rest[i+1] == '\n' {
-			i++
-		}
-		rest = rest[i+1:]
-	}
-	return append(b, '\n')
+	return appendEventData(b, e.Data, partWhole)
 }
 
-// eventLines is the packet as an event, encoded once and then shared.
+const dataField = "data: "
+
+// appendEventData writes a part of an event's data, and with the last the empty
+// line that ends the event.
+func appendEventData(b, data []byte, part part) []byte {
+	if part&partFirst != 0 {
+		b = append(b, dataField...)
+	}
+	// A line may end in CR, LF or both; a bare CR inside a data line would let
+	// the payload write fields of its own.
+	for {
+		i := bytes.IndexAny(data, "\r\n")
+		if i < 0 {
+			b = append(b, data...)
+			break
+		}
+		b = append(append(append(b, data[:i]...), '\n'), dataField...)
+		if data[i] == '\r' && i+1 < len(data) && data[i+1] == '\n' {
+			i++
+		}
+		data = data[i+1:]
+	}
+	if part&partLast != 0 {
+		b = append(b, "\n\n"...)
+	}
+	return b
+}
+
+// eventLines is the packet as an event or a part of one, encoded once and then shared.
 func (p *Packet) eventLines() []byte {
 	if lines := p.sse.Load(); lines != nil {
 		return *lines
 	}
-	lines := appendEvent(make([]byte, 0, len(p.data)+8), SSE{Data: p.data})
+	lines := appendEventData(make([]byte, 0, len(p.data)+8), p.data, p.part)
 	p.sse.Store(&lines) // a racing goroutine stores the same bytes
 	return lines
 }

@@ -23,6 +23,27 @@ func serveTLS(t testing.TB, http2 bool, open func(w http.ResponseWriter, r *http
 	return s, links
 }
 
+// begun gets a response whose head, and nothing else, has been sent.
+func begun(t testing.TB, s *httptest.Server, links <-chan transport.Link) (*http.Response, *owner) {
+	t.Helper()
+	got := make(chan *http.Response, 1)
+	go func() {
+		resp, err := s.Client().Get(s.URL)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- resp
+	}()
+	o := own(t, <-links)
+	t.Cleanup(o.link.Release)
+	o.begin(nil, -1)
+	resp := <-got
+	if resp == nil {
+		t.FailNow()
+	}
+	return resp, o
+}
+
 // rawGet sends a request by hand and gives back all bytes of the answer.
 func rawGet(t testing.TB, s *httptest.Server, request string) (net.Conn, *bufio.Reader) {
 	c, err := net.Dial("tcp", s.Listener.Addr().String())
@@ -46,7 +67,7 @@ func TestHTTPStream(t *testing.T) {
 	}{
 		{
 			name:    "HTTP/1.1 in chunks",
-			request: "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+			request: "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
 			framing: transport.FramingStream,
 			body:    "5\r\nhello\r\n7d0\r\n" + strings.Repeat("x", 2000) + "\r\n0\r\n\r\n",
 		},
@@ -59,7 +80,7 @@ func TestHTTPStream(t *testing.T) {
 		},
 		{
 			name:    "events over HTTP/1.1",
-			request: "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+			request: "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
 			framing: transport.FramingSSE,
 			body:    "d\r\ndata: hello\n\n\r\n7d8\r\ndata: " + strings.Repeat("x", 2000) + "\n\n\r\n0\r\n\r\n",
 		},
@@ -142,6 +163,7 @@ func TestHTTP2Stream(t *testing.T) {
 	owned := make(chan *owner, 1)
 	go func() {
 		o := own(t, <-links)
+		o.begin(nil, -1)
 		owned <- o
 	}()
 	resp, err := s.Client().Get(s.URL)
@@ -188,11 +210,7 @@ func TestHTTP2ClientLeaves(t *testing.T) {
 	s, links := serveTLS(t, true, func(w http.ResponseWriter, r *http.Request) (transport.Link, error) {
 		return cfg.Stream(w, r, transport.FramingStream, 0, nil)
 	})
-	resp, err := s.Client().Get(s.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := own(t, <-links)
+	resp, o := begun(t, s, links)
 	o.send(transport.Binary, strings.Repeat("x", 10<<20)) // more than flow control lets pass
 	if err := o.link.Flush(); err != nil {
 		t.Fatal(err)
@@ -210,12 +228,8 @@ func TestReleaseFreesHolder(t *testing.T) {
 	s, links := serveTLS(t, true, func(w http.ResponseWriter, r *http.Request) (transport.Link, error) {
 		return cfg.Stream(w, r, transport.FramingStream, 0, nil)
 	})
-	resp, err := s.Client().Get(s.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp, o := begun(t, s, links)
 	defer resp.Body.Close()
-	o := own(t, <-links)
 	o.send(transport.Binary, strings.Repeat("x", 20<<20))
 	for range 10 {
 		if err := o.link.Flush(); err != nil {
@@ -245,17 +259,17 @@ func TestWrappedWriter(t *testing.T) {
 		}
 		return cfg.Stream(wrapped{w}, r, transport.FramingStream, 0, nil)
 	})
-	resp, err := http.Get(s.URL)
+	resp, err := s.Client().Get(s.URL)
 	if err != nil || resp.StatusCode != http.StatusInternalServerError {
 		t.Fatal(resp, err)
 	}
 	resp.Body.Close()
-	resp, err = http.Get(s.URL + "/flush")
-	if err != nil || resp.StatusCode != 201 {
-		t.Fatal(resp, err)
+	s.URL += "/flush"
+	resp, o := begun(t, s, links)
+	if resp.StatusCode != 201 {
+		t.Fatal(resp.Status)
 	}
 	defer resp.Body.Close()
-	o := own(t, <-links)
 	o.send(transport.Binary, "hello")
 	o.flush()
 	b := make([]byte, 5)
@@ -267,5 +281,4 @@ func TestWrappedWriter(t *testing.T) {
 	if rest, err := io.ReadAll(resp.Body); err != nil || len(rest) != 0 {
 		t.Error(rest, err)
 	}
-	http.DefaultClient.CloseIdleConnections()
 }

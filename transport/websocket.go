@@ -15,6 +15,27 @@ type wsLink struct {
 	stashLen uint8
 }
 
+// Begin: the head is that of the handshake.
+func (l *wsLink) Begin(h *Head, _ int64) (bool, error) {
+	switch {
+	case l.flags.has(flagReleased):
+		return false, ErrReleased
+	case h != nil:
+		return false, ErrUnsupported
+	}
+	return true, nil
+}
+
+func (l *wsLink) Queue(p *Packet) error {
+	if err := l.sendable(p); err != nil {
+		return err
+	}
+	l.push(p, l.layout.encodedSize(p))
+	return nil
+}
+
+func (l *wsLink) Close(code uint16, reason string) { l.pushClose(code, reason) }
+
 func (l *wsLink) Framing() Framing { return FramingWebSocket }
 
 func (l *wsLink) Start(s Sink) {
@@ -158,7 +179,8 @@ func (l *wsLink) Discard() {
 
 func (l *wsLink) Release() {
 	if !l.flags.has(flagReleased) {
-		l.conn.Release()
+		l.retire()
+		l.wire.close()
 		l.dropInput()
 	}
 }

@@ -36,6 +36,13 @@ type wire interface {
 	// close gives everything back. Called once.
 	close()
 
+	// yield gives back everything but the connection. That one goes to a function
+	// that is called on another goroutine, with the bytes that were read and not
+	// taken; it is closed instead if it turns out to be broken. Called once, in
+	// place of close and with nothing unsent. False: there is no connection to
+	// give and close must follow.
+	yield(to func(c net.Conn, early []byte)) bool
+
 	// hold lends the calling goroutine to the wire, if it needs one.
 	hold()
 

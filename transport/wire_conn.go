@@ -1,9 +1,12 @@
 package transport
 
 import (
-	"crypto/tls"
+	"errors"
+	"io"
 	"net"
+	"os"
 	"sync"
+	"time"
 )
 
 const (
@@ -30,8 +33,10 @@ type connWire struct {
 	in      []byte // read and not taken; reader → owner
 	inErr   error  // what ended the reader; the owner sees it once in is empty
 	inDone  bool
+	reading bool // there is a reader
 	closed  bool
-	writing int // bytes the writer has in hand
+	to      func(net.Conn, []byte) // with closed: gets the connection, from the reader if there is one
+	writing int                    // bytes the writer has in hand
 	outErr  error
 }
 
@@ -43,7 +48,7 @@ func newConnWire(c net.Conn) *connWire {
 
 func (w *connWire) start(s Sink) {
 	w.mu.Lock()
-	w.sink = s
+	w.sink, w.reading = s, true
 	w.mu.Unlock()
 	go w.reader()
 }
@@ -65,9 +70,11 @@ func (w *connWire) reader() {
 		w.mu.Lock()
 		w.in, w.inErr = buf[:n], err
 		w.inDone = err != nil
+		w.reading = err == nil
 		closed := w.closed
 		w.mu.Unlock()
 		if closed {
+			w.leave(err)
 			return
 		}
 		w.sink.Readable()
@@ -78,10 +85,10 @@ func (w *connWire) reader() {
 		for len(w.in) > 0 && !w.closed {
 			w.room.Wait()
 		}
-		w.in = nil
 		closed = w.closed
 		w.mu.Unlock()
 		if closed {
+			w.leave(nil)
 			return
 		}
 		switch {
@@ -93,6 +100,42 @@ func (w *connWire) reader() {
 			buf = make([]byte, size)
 		}
 	}
+}
+
+// leave is the reader's last act on a connection that was closed or yielded. err
+// is that of its last Read.
+func (w *connWire) leave(err error) {
+	if w.to == nil {
+		return
+	}
+	if err == nil || err == io.EOF || errors.Is(err, os.ErrDeadlineExceeded) {
+		err = w.c.SetReadDeadline(time.Time{}) // after yield's: that one was set before closed
+	}
+	if err != nil {
+		shut(w.c)
+		return
+	}
+	w.to(w.c, w.in)
+}
+
+// yield gets the reader off the connection, if it has one, before somebody else
+// reads from it.
+func (w *connWire) yield(to func(net.Conn, []byte)) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.inDone && w.inErr != io.EOF {
+		return false
+	}
+	if w.reading && w.c.SetReadDeadline(time.Unix(1, 0)) != nil {
+		return false
+	}
+	w.closed, w.to = true, to
+	if w.reading {
+		w.room.Signal()
+	} else {
+		go to(w.c, w.in)
+	}
+	return true
 }
 
 func (w *connWire) read(p []byte) (int, error) {
@@ -167,18 +210,13 @@ func (w *connWire) closeWrite() error {
 	return nil // the peer sees the end with close
 }
 
-// close does not wait to write the alert that tls.Conn.Close would: whoever wants
-// it said CloseWrite before.
+// close sends no alert of TLS: whoever wants it said CloseWrite before.
 func (w *connWire) close() {
 	w.mu.Lock()
 	w.closed = true
 	w.mu.Unlock()
 	w.room.Signal()
-	if c, ok := w.c.(*tls.Conn); ok {
-		c.NetConn().Close()
-		return
-	}
-	w.c.Close()
+	shut(w.c)
 }
 
 func (w *connWire) hold()                {}

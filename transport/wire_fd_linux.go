@@ -57,18 +57,38 @@ const (
 // polled tells whether a connection is a plain socket, whose descriptor carries
 // exactly its bytes. Types that embed one may do more, and are left alone.
 func polled(c net.Conn) bool {
-	switch c.(type) {
+	switch socket(c).(type) {
 	case *net.TCPConn, *net.UnixConn:
 		return true
 	}
 	return false
 }
 
+// socket is the connection below one whose PROXY header has been read: from
+// then on they carry the same bytes.
+func socket(c net.Conn) net.Conn {
+	if p, ok := c.(*proxied); ok {
+		return p.Conn
+	}
+	return c
+}
+
+// told is a socket with the client's address that a PROXY header told, if that is
+// another than the socket's own.
+func told(c net.Conn, client netip.AddrPort) net.Conn {
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok && a.AddrPort() == client || !client.IsValid() {
+		return c
+	}
+	p := &proxied{Conn: c, client: net.TCPAddrFromAddrPort(client)}
+	p.begin.Do(func() {}) // the header has been read
+	return p
+}
+
 // open takes the connection's socket over by a descriptor of its own and closes
 // the connection, which gives back all that net keeps for it. On an error the
 // connection is untouched.
 func (w *fdWire) open(p *Poller, c net.Conn) error {
-	sc, err := c.(syscall.Conn).SyscallConn()
+	sc, err := socket(c).(syscall.Conn).SyscallConn()
 	if err != nil {
 		return fmt.Errorf("transport: descriptor: %w", err)
 	}
@@ -268,6 +288,21 @@ func (w *fdWire) close() {
 	w.poller.wires.remove(w.fd, w)
 	unix.Close(int(w.fd))
 	w.fd = -1
+}
+
+// yield goes back to a net.Conn, which has a descriptor of its own.
+func (w *fdWire) yield(to func(net.Conn, []byte)) bool {
+	w.poller.remove(w.fd, w)
+	file := os.NewFile(uintptr(w.fd), "socket")
+	w.fd = -1
+	go func() {
+		c, err := net.FileConn(file)
+		file.Close()
+		if err == nil {
+			to(told(c, w.remote), nil)
+		}
+	}()
+	return true
 }
 
 func (w *fdWire) hold()          {}

@@ -3,37 +3,45 @@ package transport
 import (
 	"context"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 )
 
 // heldWire writes through an http.ResponseWriter that net/http does not give
-// away (HTTP/2, or wrapped). The writer is the handler's own goroutine, lent by
-// Hold. There is no input; the end of the request's context is its end.
+// away (HTTP/2) or that middleware has wrapped. The writer is the handler's own
+// goroutine, lent by Hold. There is no input; the end of the request's context is
+// its end.
 type heldWire struct {
-	w      http.ResponseWriter
-	rc     *http.ResponseController
-	ctx    context.Context
-	status int
-	addrs  func() (remote, local net.Addr)
+	w     http.ResponseWriter
+	rc    *http.ResponseController
+	ctx   context.Context
+	addrs func() (remote, local net.Addr)
 
 	mu      sync.Mutex
-	work    sync.Cond // holder: bytes to write, fin or closed
+	work    sync.Cond // holder: a head or bytes to write, fin or closed
 	sink    Sink
+	begun   bool
+	status  int // the head's, once begun
+	header  http.Header
+	length  int64 // -1: not known
 	chunk   *[writeChunk]byte
 	writing int
 	outErr  error
 	fin     bool // no more will be written
+	broken  bool // the response must not look complete
 	over    bool // the request has ended
 	closed  bool
-	holding bool
+	held    bool        // hold was called
+	holding bool        // and has not returned
 	stop    func() bool // ends the watch of ctx
 }
 
-func newHeldWire(w http.ResponseWriter, r *http.Request, status int) *heldWire {
-	h := &heldWire{w: w, rc: http.NewResponseController(w), ctx: r.Context(), status: status}
+func newHeldWire(w http.ResponseWriter, r *http.Request) *heldWire {
+	h := &heldWire{w: w, rc: http.NewResponseController(w), ctx: r.Context()}
 	h.work.L = &h.mu
 	remote := textAddr(r.RemoteAddr)
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
@@ -41,26 +49,26 @@ func newHeldWire(w http.ResponseWriter, r *http.Request, status int) *heldWire {
 	return h
 }
 
+// begin gives the holder the head to write. Called once.
+func (h *heldWire) begin(status int, header http.Header, length int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.begun, h.status, h.header, h.length = true, status, header, length
+	h.work.Signal()
+}
+
+// breakOff is called before closeWrite when the body is too short.
+func (h *heldWire) breakOff() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.broken = true
+}
+
 // textAddr is an address of which only the text is known.
 type textAddr string
 
 func (textAddr) Network() string  { return "tcp" }
 func (a textAddr) String() string { return string(a) }
-
-// canFlush tells whether a response can be pushed out in the middle. It looks
-// through wrappers as http.ResponseController does, without writing.
-func canFlush(w http.ResponseWriter) bool {
-	for {
-		switch t := w.(type) {
-		case interface{ FlushError() error }, http.Flusher:
-			return true
-		case interface{ Unwrap() http.ResponseWriter }:
-			w = t.Unwrap()
-		default:
-			return false
-		}
-	}
-}
 
 func (h *heldWire) start(s Sink) {
 	h.mu.Lock()
@@ -137,61 +145,98 @@ func (h *heldWire) close() {
 	if h.stop != nil {
 		h.stop()
 	}
-	if h.holding && !(h.fin && h.writing == 0) {
-		_ = h.rc.SetWriteDeadline(time.Unix(1, 0)) // where it is not supported the client's end or the server's timeout frees it
+	if !h.fin || h.writing > 0 {
+		h.broken = true
+		if h.holding {
+			_ = h.cut() // where it is not supported the client's end or the server's timeout frees the holder
+		}
 	}
 	h.work.Signal()
 }
 
+// cut makes all writing fail, so that the client sees a response that broke off.
+func (h *heldWire) cut() error { return h.rc.SetWriteDeadline(time.Unix(1, 0)) }
+
+func (h *heldWire) yield(func(net.Conn, []byte)) bool { return false }
+
 func (h *heldWire) hold() {
 	h.mu.Lock()
-	if h.closed || h.holding {
-		h.mu.Unlock()
+	defer h.mu.Unlock()
+	if h.held {
 		return
 	}
-	h.holding = true
-	h.mu.Unlock()
+	h.held, h.holding = true, true
+	// The server's timeouts are for ordinary requests.
+	_ = h.rc.SetWriteDeadline(time.Time{})
+	_ = h.rc.SetReadDeadline(time.Time{})
 
-	_ = h.rc.SetWriteDeadline(time.Time{}) // the server's WriteTimeout is for ordinary answers
-	h.w.WriteHeader(h.status)
-	err := h.rc.Flush()
-
-	h.mu.Lock()
-	for {
-		if err != nil && h.outErr == nil {
-			h.outErr = err
-			s := h.sink
-			h.mu.Unlock()
-			signal(s, false, true)
-			h.mu.Lock()
+	for !h.begun && !h.closed {
+		h.work.Wait()
+	}
+	if h.begun && !h.broken {
+		if h.outErr = h.aside(h.writeHead); h.outErr != nil {
+			h.tell(false, true)
 		}
+	}
+	for {
 		for !h.closed && (h.writing == 0 || h.outErr != nil) && !(h.fin && h.writing == 0) {
 			h.work.Wait()
 		}
 		if h.closed || h.writing == 0 {
 			break
 		}
-		chunk, n := h.chunk, h.writing
-		h.mu.Unlock()
-		if _, err = h.w.Write(chunk[:n]); err == nil {
-			err = h.rc.Flush()
-		}
-		h.mu.Lock()
-		if err == nil {
+		if h.outErr = h.aside(h.writeChunk); h.outErr == nil {
+			writeChunks.Put(h.chunk)
 			h.writing, h.chunk = 0, nil
-			writeChunks.Put(chunk)
-			s := h.sink
-			h.mu.Unlock()
-			signal(s, false, true)
-			h.mu.Lock()
 		}
+		h.tell(false, true)
 	}
 	// The handler is about to return and end the response: the request is over
 	// even if nobody else says so.
 	h.holding, h.over = false, true
+	h.tell(true, false)
+	if h.broken && h.cut() != nil {
+		panic(http.ErrAbortHandler) // or net/http would end the response as if it were whole
+	}
+}
+
+// aside writes without mu.
+func (h *heldWire) aside(write func() error) error {
+	h.mu.Unlock()
+	defer h.mu.Lock()
+	return write()
+}
+
+// tell signals without mu.
+func (h *heldWire) tell(readable, writable bool) {
 	s := h.sink
 	h.mu.Unlock()
-	signal(s, true, false)
+	defer h.mu.Lock()
+	signal(s, readable, writable)
+}
+
+// writeHead does not push out a head that the body, or the end, will soon follow:
+// it leaves with that.
+func (h *heldWire) writeHead() error {
+	out := h.w.Header()
+	clear(out)
+	maps.Copy(out, h.header)
+	body := bodyAllowed(h.status)
+	if h.length >= 0 && body {
+		out["Content-Length"] = []string{strconv.FormatInt(h.length, 10)}
+	}
+	h.w.WriteHeader(h.status)
+	if h.length >= 0 || !body {
+		return nil
+	}
+	return h.rc.Flush()
+}
+
+func (h *heldWire) writeChunk() error {
+	if _, err := h.w.Write(h.chunk[:h.writing]); err != nil {
+		return err
+	}
+	return h.rc.Flush()
 }
 
 func (h *heldWire) remoteAddr() net.Addr { r, _ := h.addrs(); return r }

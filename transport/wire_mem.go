@@ -145,6 +145,8 @@ func (w memWire) close() {
 	w.changed.Broadcast()
 }
 
+func (w memWire) yield(func(net.Conn, []byte)) bool { return false }
+
 func (w memWire) hold()                {}
 func (w memWire) remoteAddr() net.Addr { return MemoryAddr("client") }
 func (w memWire) localAddr() net.Addr  { return MemoryAddr("server") }

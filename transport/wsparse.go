@@ -101,11 +101,11 @@ func (l *wsLink) admit(h header) *Fault {
 	if l.flags.has(flagDiscard) {
 		return nil
 	}
-	have := 0
+	op, have := Opcode(h.op), 0
 	if open {
-		have = len(l.asm.buf)
+		op, have = l.asm.op, len(l.asm.buf)
 	}
-	if h.length > uint64(l.cfg.maxMessage()-have) {
+	if h.length > uint64(l.cfg.maxMessage(op)-have) {
 		return &Fault{Kind: ErrTooBig, Code: uint16(ws.StatusMessageTooBig), Reason: "message too big"}
 	}
 	return nil

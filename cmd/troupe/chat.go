@@ -31,7 +31,7 @@ const (
 // passes on what it says to the room's actor.
 func chatEndpoint(rt *actors.Runtime, lobby *actor.PID, patience time.Duration) (*actors.Endpoint, error) {
 	return rt.Endpoint(actors.Options{
-		WebSocketOnly:   true,
+		Next:            actors.UpgradeRequired,
 		Authorize:       identify,
 		MaxMessageBytes: chatMessageBytes,
 		MailboxBytes:    chatMailboxBytes,

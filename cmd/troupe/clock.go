@@ -10,7 +10,13 @@ import (
 // clockEndpoint tells the time once a second: as server-sent events to who
 // accepts them, as messages over a WebSocket, as lines to anybody else.
 func clockEndpoint(rt *actors.Runtime) (*actors.Endpoint, error) {
-	return rt.Endpoint(actors.Options{}, actors.Callbacks{Open: tick})
+	return rt.Endpoint(actors.Options{
+		Prepare: func(c *actors.Channel, head *actors.Head) {
+			if c.Framing() == transport.FramingStream {
+				head.Header.Set("Content-Type", "text/plain; charset=utf-8")
+			}
+		},
+	}, actors.Callbacks{Open: tick})
 }
 
 // tick tells the time, and comes back when the next second begins. To a peer

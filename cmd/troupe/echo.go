@@ -18,7 +18,7 @@ const (
 // echoEndpoint sends every message back, with its opcode and payload.
 func echoEndpoint(rt *actors.Runtime) (*actors.Endpoint, error) {
 	return rt.Endpoint(actors.Options{
-		WebSocketOnly:   true,
+		Next:            actors.UpgradeRequired,
 		MaxMessageBytes: echoMessageBytes,
 		MailboxBytes:    echoBytes,
 	}, actors.Callbacks{Message: echo})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type options struct {
 	driver       transport.Driver
 	cert, key    string // files; both or none
 	origins      []string
+	proxies      []netip.Prefix
 	drainTimeout time.Duration
 	logJSON      bool
 	logLevel     slog.Level
@@ -48,7 +50,7 @@ func (o *options) flags() *flag.FlagSet {
 	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // run prints the error, once
 	fs.Usage = func() {}
-	fs.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on; :8080 for all interfaces, port 0 for any free one")
+	fs.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on; :8080 for all interfaces, port 0 for any free one; or unix:/path")
 	fs.Func("driver", "what moves the bytes: auto, poller or goroutine (default auto)", func(s string) error {
 		return choose(s, &o.driver, map[string]transport.Driver{
 			"auto": actors.DriverAuto, "poller": actors.DriverPoller, "goroutine": actors.DriverGoroutine,
@@ -61,6 +63,16 @@ func (o *options) flags() *flag.FlagSet {
 			o.origins = append(o.origins, strings.TrimSpace(p))
 		}
 		return transport.CheckOriginPatterns(o.origins)
+	})
+	fs.Func("proxy-protocol", "`networks` of proxies whose connections begin with a PROXY protocol header, separated by commas, such as 10.0.0.0/8; 127.0.0.1/32 has the peers of a Unix socket (default: none)", func(s string) error {
+		for n := range strings.SplitSeq(s, ",") {
+			p, err := netip.ParsePrefix(strings.TrimSpace(n))
+			if err != nil || p.Addr().Is4In6() {
+				return fmt.Errorf("%q is no network, such as 10.0.0.0/8 or 2001:db8::/32", n)
+			}
+			o.proxies = append(o.proxies, p)
+		}
+		return nil
 	})
 	fs.DurationVar(&o.drainTimeout, "drain-timeout", 15*time.Second, "after SIGTERM, how long connections get to close before they are cut off")
 	fs.Func("log", "form of the log: text or json (default text)", func(s string) error {
@@ -93,9 +105,13 @@ func (o *options) check() error {
 	case o.drainTimeout <= 0:
 		return usageError(fmt.Sprintf("serve: --drain-timeout is %v, want more than 0", o.drainTimeout))
 	}
+	path, unix := strings.CutPrefix(o.addr, "unix:")
+	if unix && path != "" {
+		return nil
+	}
 	_, port, err := net.SplitHostPort(o.addr)
-	if n, e := strconv.Atoi(port); err != nil || e == nil && n > 65535 {
-		return usageError(fmt.Sprintf("serve: --addr is %q, want host:port, such as 127.0.0.1:8080 or :8080", o.addr))
+	if n, e := strconv.Atoi(port); unix || err != nil || e == nil && n > 65535 {
+		return usageError(fmt.Sprintf("serve: --addr is %q, want host:port, such as 127.0.0.1:8080 or :8080, or unix:/path", o.addr))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -313,5 +314,28 @@ func TestPage(t *testing.T) {
 	}
 	if resp := ask("POST", "", ""); resp.StatusCode != 405 {
 		t.Errorf("POST /: %d", resp.StatusCode)
+	}
+}
+
+func TestUnixSocketBehindProxy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	p := startProgram(t, "--addr", "unix:"+path, "--proxy-protocol", "10.0.0.0/8, 127.0.0.1/32")
+	if p.url != "unix:"+path {
+		t.Errorf("serving %s", p.url)
+	}
+	client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		c, err := net.Dial("unix", path)
+		if err == nil {
+			_, err = c.Write([]byte("PROXY TCP4 192.0.2.7 10.0.0.1 50123 443\r\n"))
+		}
+		return c, err
+	}}}
+	if status, body := get(t, client, "http://x/healthz"); status != 200 {
+		t.Errorf("%d %q", status, body)
+	}
+	p.signal()
+	p.exit(t)
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("the socket is still there: %v", err)
 	}
 }

@@ -79,22 +79,16 @@ func (s *service) askTrader(w http.ResponseWriter, r *http.Request) {
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
 	flag.Parse()
-	interrupt := make(chan os.Signal, 1)
-	signal.Notify(interrupt, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 
 	system := actor.NewActorSystem() // the service's own: the channels live in it too
 	rt, err := actors.Start(actors.Config{System: system})
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{Addr: *addr, Handler: newService(rt).routes(), ReadHeaderTimeout: 5 * time.Second}
-	go func() { log.Fatal(server.ListenAndServe()) }()
 	log.Printf("listening on http://%s", *addr)
-
-	<-interrupt
-	patience, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := rt.Stop(patience); err != nil {
+	if err := rt.ListenAndServe(ctx, actors.ServerConfig{Addr: *addr, Handler: newService(rt).routes()}); err != nil {
 		log.Fatal(err)
 	}
 	system.Shutdown()

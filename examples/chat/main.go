@@ -19,7 +19,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -39,7 +38,7 @@ const (
 
 func get(c *actors.Channel, k key) string { s, _ := c.Value(k).(string); return s }
 
-var options = actors.Options{WebSocketOnly: true, MaxMessageBytes: 4 << 10, Authorize: authorize}
+var options = actors.Options{Next: actors.UpgradeRequired, MaxMessageBytes: 4 << 10, Authorize: authorize}
 
 // authorize finds out who the user is. Here everybody is who he says he is;
 // yours looks at a session cookie or a token.
@@ -124,8 +123,8 @@ func routes(rt *actors.Runtime) (http.Handler, error) {
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
 	flag.Parse()
-	interrupt := make(chan os.Signal, 1)
-	signal.Notify(interrupt, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 
 	rt, err := actors.Start(actors.Config{})
 	if err != nil {
@@ -135,14 +134,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{Addr: *addr, Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-	go func() { log.Fatal(server.ListenAndServe()) }()
 	log.Printf("listening on http://%s/?user=ann", *addr)
-
-	<-interrupt
-	patience, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := rt.Stop(patience); err != nil {
+	if err := rt.ListenAndServe(ctx, actors.ServerConfig{Addr: *addr, Handler: handler}); err != nil {
 		log.Fatal(err)
 	}
 }

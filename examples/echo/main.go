@@ -8,11 +8,9 @@ import (
 	"context"
 	"flag"
 	"log"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/troupe-actors/troupe/actors"
 )
@@ -24,21 +22,15 @@ var echo = actors.Callbacks{
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
 	flag.Parse()
-	interrupt := make(chan os.Signal, 1)
-	signal.Notify(interrupt, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 
 	rt, err := actors.Start(actors.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{Addr: *addr, Handler: rt.Handler(echo), ReadHeaderTimeout: 5 * time.Second}
-	go func() { log.Fatal(server.ListenAndServe()) }()
 	log.Printf("listening on http://%s", *addr)
-
-	<-interrupt
-	patience, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := rt.Stop(patience); err != nil {
+	if err := rt.ListenAndServe(ctx, actors.ServerConfig{Addr: *addr, Handler: rt.Handler(echo)}); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -28,7 +28,7 @@ var page []byte
 
 func routes(rt *actors.Runtime, room *actor.PID) (http.Handler, error) {
 	players := actor.PropsFromProducer(func() actor.Actor { return &player{room: room} })
-	options := actors.Options{WebSocketOnly: true, MaxMessageBytes: 64} // a direction
+	options := actors.Options{Next: actors.UpgradeRequired, MaxMessageBytes: 64} // a direction
 	endpoint, err := rt.Endpoint(options, actors.FromProps(players))
 	if err != nil {
 		return nil, err
@@ -42,8 +42,8 @@ func routes(rt *actors.Runtime, room *actor.PID) (http.Handler, error) {
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
 	flag.Parse()
-	interrupt := make(chan os.Signal, 1)
-	signal.Notify(interrupt, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 
 	rt, err := actors.Start(actors.Config{})
 	if err != nil {
@@ -56,19 +56,13 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{Addr: *addr, Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-	go func() { log.Fatal(server.ListenAndServe()) }()
 	go func() {
 		for range time.Tick(time.Second / 20) {
 			rt.System().Root.Send(room, &Tick{})
 		}
 	}()
 	log.Printf("listening on http://%s", *addr)
-
-	<-interrupt
-	patience, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := rt.Stop(patience); err != nil {
+	if err := rt.ListenAndServe(ctx, actors.ServerConfig{Addr: *addr, Handler: handler}); err != nil {
 		log.Fatal(err)
 	}
 }

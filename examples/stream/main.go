@@ -21,7 +21,6 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/troupe-actors/troupe/actors"
 	"github.com/troupe-actors/troupe/transport"
@@ -73,7 +72,8 @@ func (t *tail) add(line string) error {
 
 // open gives a new channel the lines it has missed, and from then on all.
 func (t *tail) open(c *actors.Channel) {
-	seen, _ := strconv.Atoi(c.Request().Header.Get("Last-Event-ID"))
+	c.Send(nil) // lets the response begin, even if there is no line yet
+	seen, _ := strconv.Atoi(c.LastEventID())
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if seen > t.last {
@@ -86,37 +86,43 @@ func (t *tail) open(c *actors.Channel) {
 	c.Join(topic)
 }
 
-func routes(t *tail) http.Handler {
+func routes(t *tail) (http.Handler, error) {
 	mux := http.NewServeMux()
-	mux.Handle("GET /lines", t.rt.Handler(actors.Callbacks{Open: t.open}))
+	lines, err := t.rt.Endpoint(actors.Options{
+		Prepare: func(_ *actors.Channel, head *actors.Head) {
+			head.Header.Set("Content-Type", "text/plain; charset=utf-8") // of the plain stream
+		},
+	}, actors.Callbacks{Open: t.open})
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("GET /lines", lines)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { w.Write(page) })
-	return mux
+	return mux, nil
 }
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
 	flag.Parse()
-	interrupt := make(chan os.Signal, 1)
-	signal.Notify(interrupt, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 
 	rt, err := actors.Start(actors.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	t := &tail{rt: rt}
-	server := &http.Server{Addr: *addr, Handler: routes(t), ReadHeaderTimeout: 5 * time.Second}
-	go func() { log.Fatal(server.ListenAndServe()) }()
+	handler, err := routes(t)
+	if err != nil {
+		log.Fatal(err)
+	}
 	go func() {
 		if err := t.read(os.Stdin); err != nil {
 			log.Print(err)
 		}
 	}()
 	log.Printf("listening on http://%s", *addr)
-
-	<-interrupt
-	patience, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := rt.Stop(patience); err != nil {
+	if err := rt.ListenAndServe(ctx, actors.ServerConfig{Addr: *addr, Handler: handler}); err != nil {
 		log.Fatal(err)
 	}
 }

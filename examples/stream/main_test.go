@@ -15,7 +15,11 @@ func TestMain(m *testing.M) { exampletest.Main(m) }
 
 func start(t *testing.T) (*tail, string) {
 	log := &tail{rt: exampletest.Start(t, actors.Config{})}
-	return log, exampletest.Serve(t, routes(log))
+	handler, err := routes(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log, exampletest.Serve(t, handler)
 }
 
 // response is the body of a response that goes on, line by line.

@@ -1,0 +1,346 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/troupe-actors/troupe/mailbox"
+	"github.com/troupe-actors/troupe/supervisor"
+	"github.com/troupe-actors/troupe/transport"
+)
+
+// beginClose acts upon the end that was decided.
+func (c *Channel) beginClose() {
+	if c.phase > open || c.link == nil {
+		return
+	}
+	e := c.end.Load()
+	c.box.Seal() // whoever decided the end may not have come to it yet
+	c.listen()
+	switch manner(e.cause) {
+	case atOnce:
+		c.finish()
+		return
+	case hurried:
+		c.box.Empty()
+		c.dropActive()
+	}
+	c.phase = flushing
+	patience := c.ep.opts.CloseTimeout
+	if e.quick {
+		patience = min(patience, quickClose)
+	}
+	c.closeBy = c.ep.rt.now() + int64(patience)
+	c.checkDeadlines()
+	c.flush()
+}
+
+// quickClose bounds the close of a channel whose PID was stopped: whoever did
+// that waits.
+const quickClose = time.Second
+
+type mannerOfEnd uint8
+
+const (
+	orderly mannerOfEnd = iota // flush what was sent, close frame, handshake
+	hurried                    // what was sent is lost, close frame, handshake
+	atOnce                     // nobody is there to be told
+)
+
+func manner(cause supervisor.Cause) mannerOfEnd {
+	switch cause {
+	case supervisor.CauseConnectionLost, supervisor.CauseWriteTimeout, supervisor.CauseHandshakeTimeout,
+		supervisor.CausePongTimeout, supervisor.CauseNodeLost:
+		return atOnce
+	case supervisor.CausePeerClosed, supervisor.CauseProtocolError, supervisor.CauseInvalidPayload,
+		supervisor.CauseMessageTooBig, supervisor.CauseSlowConsumer, supervisor.CauseOverBudget,
+		supervisor.CauseTransportError:
+		return hurried
+	}
+	return orderly
+}
+
+// sayGoodbye queues the close frame, or the last chunk.
+func (c *Channel) sayGoodbye() {
+	e := c.end.Load()
+	switch status := faultStatus(e.cause); {
+	case c.IsWebSocket():
+	case c.begun && cutsOff(e.cause):
+		c.finish() // a body that lacks something must not end as if it were whole
+		return
+	case !c.begun && status != 0:
+		c.begun = true
+		_, _ = c.link.Begin(&transport.Head{Status: status}, 0) // if it fails, so does the flush
+	}
+	c.closing = true
+	c.link.Close(e.code, e.reason)
+}
+
+// faultStatus is what the request of a stream is answered that ends by a fault
+// before anything was sent on it; 0: as the handler would have.
+func faultStatus(cause supervisor.Cause) int {
+	switch cause {
+	case supervisor.CauseHandlerFailed, supervisor.CauseHandlerStuck, supervisor.CauseTransportError:
+		return http.StatusInternalServerError
+	case supervisor.CauseDrained, supervisor.CauseRuntimeStopped, supervisor.CauseStopped,
+		supervisor.CauseOverBudget, supervisor.CauseSlowConsumer:
+		return http.StatusServiceUnavailable
+	case supervisor.CauseKicked:
+		return http.StatusForbidden
+	case supervisor.CauseProtocolError, supervisor.CauseMessageTooBig:
+		return http.StatusBadRequest
+	}
+	return 0
+}
+
+// cutsOff reports whether what was to be sent before the end is not known to have
+// been sent whole.
+func cutsOff(cause supervisor.Cause) bool {
+	return manner(cause) == hurried || cause == supervisor.CauseHandlerFailed || cause == supervisor.CauseHandlerStuck
+}
+
+// saidGoodbye goes on when all that was queued, the close frame included, has
+// been written.
+func (c *Channel) saidGoodbye() {
+	c.phase = waiting
+	if c.ended || c.end.Load().cause == supervisor.CausePeerClosed {
+		// RFC 6455 §7.1.1: both close frames are through, the server closes.
+		c.finish()
+		return
+	}
+	if !c.IsWebSocket() || manner(c.end.Load().cause) == hurried {
+		// Closing a socket with unread input resets it, and the reset may
+		// overtake our last bytes: half-close, and read to the end.
+		c.link.CloseWrite()
+	}
+	c.link.Discard()
+	c.pumpClosing()
+}
+
+// pumpClosing reads what the peer still sends until it is through.
+func (c *Channel) pumpClosing() {
+	for c.phase == waiting {
+		in, ok := c.link.Next()
+		if !ok {
+			return
+		}
+		if in.Kind == transport.KindClose || in.Kind == transport.KindEnd && !isFault(in.Err) {
+			c.finish()
+		}
+	}
+}
+
+func isFault(err error) bool {
+	var f *transport.Fault
+	return errors.As(err, &f)
+}
+
+// inputEnded is the end that the peer, or the network, made.
+func (c *Channel) inputEnded(err error) {
+	c.ended = !isFault(err)
+	var f *transport.Fault
+	switch {
+	case errors.As(err, &f):
+		c.finishWith(ending{cause: faultCause(f), code: f.Code, reason: f.Reason, err: err})
+	case errors.Is(err, io.EOF) && !c.IsWebSocket():
+		c.finishWith(ending{cause: supervisor.CauseConnectionLost})
+	case errors.Is(err, io.EOF):
+		c.finishWith(ending{cause: supervisor.CauseConnectionLost, code: supervisor.CodeAbnormalClosure})
+	default:
+		c.finishWith(ending{cause: supervisor.CauseConnectionLost, code: supervisor.CodeAbnormalClosure, err: err})
+	}
+}
+
+func faultCause(f *transport.Fault) supervisor.Cause {
+	switch {
+	case errors.Is(f, transport.ErrTooBig):
+		return supervisor.CauseMessageTooBig
+	case errors.Is(f, transport.ErrInvalidUTF8):
+		return supervisor.CauseInvalidPayload
+	case errors.Is(f, transport.ErrBudget):
+		return supervisor.CauseOverBudget
+	}
+	return supervisor.CauseProtocolError
+}
+
+// release gives back everything the channel holds but its actor.
+func (c *Channel) release() {
+	rt := c.ep.rt
+	c.phase = closed
+	rt.timers.Stop(&c.timer)
+	c.stopTimers()
+	if c.link != nil {
+		c.link.Release()
+	}
+	rt.reg.Remove(&c.member)
+	c.dropFlight()
+}
+
+// finish ends the channel: the link is released, every send has its outcome,
+// the Close callback runs, the actor stops.
+func (c *Channel) finish() {
+	if c.phase == closed {
+		return
+	}
+	if c.end.Load() == nil {
+		c.finishWith(ending{cause: supervisor.CauseRuntimeStopped})
+	}
+	rt := c.ep.rt
+	rt.remember(c)
+	c.release()
+	c.box.Empty()
+	c.conclude()
+}
+
+// conclude makes the last calls, each once: outstanding outcomes, the end if
+// there was a beginning, and what protoactor tells an actor that stops. It is
+// called again when one of them took its goroutine along.
+func (c *Channel) conclude() {
+	for {
+		done, ok := c.nextCompletion()
+		if !ok {
+			break
+		}
+		c.guarded(inCompletion, func() { done.f(done.out, done.err) })
+	}
+	if e := c.end.Load(); !c.erred {
+		c.erred = true
+		if e.err != nil {
+			c.errored(e.err)
+		}
+	}
+	for err := c.nextError(); err != nil; err = c.nextError() {
+		if c.opened {
+			c.last(inError, &Error{c, err})
+		}
+	}
+	c.passing = nil
+	if !c.told {
+		c.told = true
+		if c.began {
+			c.tellEnd()
+		}
+	}
+	for f := c.nextOnClose(); f != nil; f = c.nextOnClose() {
+		c.guarded(inClose, func() { f(c.ending()) })
+	}
+	c.where = inStopping
+	c.box.Terminate()
+}
+
+// nextOnClose is the next function to be called, nil after the last: from then on
+// they are called by who registers them.
+func (c *Channel) nextOnClose() func(Closed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.aside == nil || len(c.aside.closes) == 0 {
+		c.over = true
+		return nil
+	}
+	f := c.aside.closes[0]
+	c.aside.closes = c.aside.closes[1:]
+	return f
+}
+
+// runOnClose runs what is left when the channel's own goroutine is in the hands
+// of code that does not return.
+func (c *Channel) runOnClose() {
+	ended := false
+	defer func() {
+		if ended {
+			return
+		}
+		reason := recover()
+		if reason == nil {
+			reason = mailbox.ErrGoexit
+		}
+		c.ep.rt.log.Error("panic in a function of OnClose", "id", c.pid.Id, "reason", reason)
+		go c.runOnClose() // those that are left
+	}()
+	for f := c.nextOnClose(); f != nil; f = c.nextOnClose() {
+		f(c.ending())
+	}
+	ended = true
+}
+
+// ending is how the channel ended.
+func (c *Channel) ending() Closed {
+	e := c.end.Load()
+	m := Closed{Channel: c, Cause: e.cause, Code: e.code, Reason: e.reason, Err: e.err}
+	if !c.IsWebSocket() {
+		m.Code, m.Reason = 0, ""
+	}
+	return m
+}
+
+func (c *Channel) tellEnd() {
+	end := c.ending()
+	m := &end
+	rt := c.ep.rt
+	if n := c.losses.Load(); n > 0 {
+		rt.event(supervisor.Lost{ID: c.pid.Id, UID: c.uid, Count: int(n)})
+	}
+	// Reported first: a callback that never returns has been delivered too.
+	rt.event(supervisor.Closed{
+		ID: c.pid.Id, UID: c.uid, Cause: m.Cause, Code: m.Code, Reason: m.Reason, Err: m.Err,
+		Open: time.Duration(rt.now() - c.openedAt), Sent: c.sent, Received: c.received,
+	})
+	c.last(inClose, m)
+}
+
+// last lets the handler hear one of its last messages; a panic is reported, and
+// nothing else.
+func (c *Channel) last(at where, message any) {
+	c.where = at
+	if f := c.box.InvokeGuarded(message); f != nil {
+		c.reportLast(at, f)
+	}
+	c.where = inNothing
+}
+
+// guarded runs a last callback whose panic is reported, and nothing else.
+func (c *Channel) guarded(at where, f func()) {
+	c.where = at
+	if failure := c.box.Guard(at, f); failure != nil {
+		c.reportLast(at, failure)
+	}
+	c.where = inNothing
+}
+
+func (c *Channel) reportLast(at where, f *mailbox.Failure) {
+	c.ep.rt.event(supervisor.HandlerFailed{
+		ID: c.pid.Id, UID: c.uid, Where: at.String(), Message: f.Message, Reason: f.Reason, Stack: f.Stack,
+		Directive: c.directive,
+	})
+}
+
+// CloseError is a close code or reason that must not be sent.
+type CloseError struct {
+	Code   uint16
+	Reason string
+	Want   string
+}
+
+func (e *CloseError) Error() string {
+	return fmt.Sprintf("actors: close with code %d and reason %q: %s", e.Code, e.Reason, e.Want)
+}
+
+const maxReason = 123 // RFC 6455 §5.5: 125 bytes with the code
+
+func checkClose(code uint16, reason string) error {
+	switch {
+	case !supervisor.Sendable(code):
+		return &CloseError{code, reason, "the code must be 1000 to 1014 without 1004, 1005 and 1006, or 3000 to 4999"}
+	case len(reason) > maxReason:
+		return &CloseError{code, reason, "the reason must be at most 123 bytes"}
+	case !utf8.ValidString(reason):
+		return &CloseError{code, reason, "the reason must be UTF-8"}
+	case code == supervisor.CodeMandatoryExtension && reason == "":
+		return &CloseError{code, reason, "the reason must name the extensions that are needed"}
+	}
+	return nil
+}

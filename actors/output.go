@@ -1,0 +1,348 @@
+package actors
+
+import (
+	"sync"
+
+	"github.com/troupe-actors/troupe/mailbox"
+	"github.com/troupe-actors/troupe/supervisor"
+	"github.com/troupe-actors/troupe/transport"
+)
+
+// A flush takes no more from the outbox than this, so that what it hands to the
+// kernel at once, and holds if that takes nothing, is bounded.
+const (
+	flushMessages = 256
+	flushBytes    = 256 << 10
+)
+
+// flight is what was taken from the outbox and not written yet.
+type flight struct{ items []departed }
+
+type departed struct {
+	it  mailbox.Item // without its message
+	end uint64       // link.Queued when it was queued
+}
+
+var flights = sync.Pool{New: func() any { return &flight{items: make([]departed, 0, 16)} }}
+
+// outgoing is a source whose turn it is. What is behind it waits.
+type outgoing struct {
+	it     mailbox.Item
+	source *source
+	queued bool   // a piece of it is in the link
+	inside bool   // the link has had a message of which more must come
+	end    uint64 // link.Queued behind that
+	extra  int    // bytes of it over the item's Size
+}
+
+// flush writes what waits, in one call of the system, as far as the kernel
+// takes it.
+func (c *Channel) flush() {
+	if c.link == nil || c.phase == closed {
+		return
+	}
+	if !c.congested {
+		c.load()
+	}
+	if c.phase == flushing && !c.closing && !c.congested && c.active() == nil && c.box.Outbox() == 0 {
+		if c.sayGoodbye(); c.phase == closed {
+			return
+		}
+	}
+	if c.link.Pending() > 0 {
+		if err := c.link.Flush(); err != nil {
+			c.lostLink(err)
+			return
+		}
+	}
+	c.settle()
+	c.watchCongestion()
+	if c.unread && !c.crowded() {
+		c.unread = false
+		c.box.Raise(sigReadable)
+	}
+	if c.closing && c.phase == flushing && !c.congested {
+		c.saidGoodbye()
+	}
+}
+
+// load moves messages from the outbox to the link.
+func (c *Channel) load() {
+	if p := c.passing; p != nil && p.pong != nil {
+		_ = c.link.Queue(p.pong) // a link that is closing needs no pong
+		p.pong = nil
+		c.tidy()
+	}
+	if c.closing {
+		return
+	}
+	for n, bytes := 0, 0; n < flushMessages && bytes < flushBytes && c.active() == nil; n++ {
+		it, ok := c.box.Take()
+		if !ok {
+			return
+		}
+		bytes += it.Size
+		c.emit(it)
+	}
+}
+
+// emit hands one item to the link, or begins with its source.
+func (c *Channel) emit(it mailbox.Item) {
+	var s sending
+	switch m := it.Message.(type) {
+	case *transport.Packet:
+		s.packet = m
+	case *sending:
+		s = *m
+	}
+	it.Message = nil
+	err := c.begin(&s, it.Last && c.box.Outbox() == 0) // under Latest others may be behind it
+	if err == nil && s.packet != nil {
+		err = c.link.Queue(s.packet)
+	}
+	switch {
+	case err != nil:
+		if s.source != nil {
+			s.source.giveUp()
+		}
+		c.failed(it, err)
+	case s.source != nil && !c.bodyless:
+		c.passingly().active = &outgoing{it: it, source: s.source}
+		c.hold()
+		s.source.start()
+	default:
+		if s.source != nil {
+			s.source.giveUp() // nobody would see it
+		}
+		c.depart(it)
+	}
+	if c.bodyless {
+		// HEAD, or a status without a body: the response is complete.
+		c.box.Empty()
+		c.finishWith(ending{cause: supervisor.CauseLocalClosed})
+	}
+}
+
+// begin lets a stream's response begin with the first thing sent on it.
+func (c *Channel) begin(s *sending, last bool) error {
+	if c.begun || c.IsWebSocket() {
+		return nil
+	}
+	length := int64(-1)
+	if last {
+		switch {
+		case s.source != nil:
+			length = s.source.length
+		case s.packet == nil:
+			length = 0
+		case c.framing == transport.FramingStream:
+			length = int64(len(s.packet.Data()))
+		}
+	}
+	body, err := c.link.Begin(s.head, length)
+	if err == nil {
+		c.begun, c.bodyless = true, !body
+	}
+	return err
+}
+
+// depart notes an item that the link has.
+func (c *Channel) depart(it mailbox.Item) {
+	if c.flight == nil {
+		c.flight = flights.Get().(*flight)
+	}
+	c.flight.items = append(c.flight.items, departed{it, c.link.Queued()})
+}
+
+// piece passes on what the source has read, or ends it.
+func (c *Channel) piece() {
+	a := c.active()
+	if a == nil || a.queued {
+		return
+	}
+	p, inside, over, err := a.source.came()
+	if p == nil {
+		if over && c.flight == nil { // else settle comes back to it: outcomes are in order
+			c.endSource(err)
+		}
+		return
+	}
+	if more := p.Size() - a.it.Size; more > pieceOverhead {
+		if err := c.box.Charge(more); err != nil {
+			c.endSource(err)
+			return
+		}
+		a.extra = more
+	}
+	if err := c.link.Queue(p); err != nil {
+		c.endSource(err)
+		return
+	}
+	a.queued, a.inside, a.end = true, inside, c.link.Queued()
+}
+
+// pieceOverhead is what framing adds to a piece: too little to be counted.
+const pieceOverhead = 64
+
+// endSource ends the source whose turn it is; err is why, if not all was sent.
+func (c *Channel) endSource(err error) {
+	a := c.active()
+	c.passing.active = nil
+	c.tidy()
+	a.source.giveUp()
+	c.box.Settle(0, a.extra)
+	if err == nil {
+		c.written(1)
+		c.completed(a.it, mailbox.Written, nil)
+		c.box.Settle(1, a.it.Size)
+	} else {
+		c.failed(a.it, err)
+		if a.inside {
+			c.broken(err)
+		}
+	}
+	c.hold()
+}
+
+// broken ends the channel when the peer has half a message. If it is closing
+// already, what was to be flushed cannot follow.
+func (c *Channel) broken(err error) {
+	switch {
+	case c.finishWith(ending{cause: supervisor.CauseTransportError, err: err}):
+	case c.IsWebSocket():
+		c.box.Empty()
+	default:
+		c.finish() // the body must not end as if it were whole
+	}
+}
+
+// failed ends the accounting of an item that was taken and cannot be sent.
+func (c *Channel) failed(it mailbox.Item, err error) {
+	c.box.Settle(1, it.Size)
+	c.lost(mailbox.Failed)
+	c.completed(it, mailbox.Failed, err)
+}
+
+func (c *Channel) written(n int) {
+	c.sent += uint64(n)
+	c.ep.rt.stats.sends[mailbox.Written].Add(int64(n))
+}
+
+// settle ends the accounting of what the kernel has taken.
+func (c *Channel) settle() {
+	taken := c.link.Taken()
+	if a := c.active(); a != nil && a.queued && a.end <= taken {
+		c.lastData = c.ep.rt.now()
+		c.box.Settle(0, a.extra)
+		a.queued, a.extra = false, 0
+		a.source.taken()
+	}
+	if c.flight == nil {
+		return
+	}
+	n, bytes := 0, 0
+	for _, d := range c.flight.items {
+		if d.end > taken {
+			break
+		}
+		n++
+		bytes += d.it.Size
+		c.completed(d.it, mailbox.Written, nil)
+	}
+	if n == 0 {
+		return
+	}
+	c.written(n)
+	c.lastData = c.ep.rt.now()
+	c.box.Settle(n, bytes)
+	left := copy(c.flight.items, c.flight.items[n:])
+	clear(c.flight.items[left:])
+	c.flight.items = c.flight.items[:left]
+	if left == 0 {
+		flights.Put(c.flight)
+		c.flight = nil
+		if c.active() != nil {
+			c.box.Raise(sigPiece)
+		}
+	}
+}
+
+// dropActive gives the source whose turn it is up with the channel.
+func (c *Channel) dropActive() {
+	a := c.active()
+	if a == nil {
+		return
+	}
+	c.passing.active = nil
+	c.tidy()
+	a.source.giveUp()
+	c.box.Settle(1, a.it.Size+a.extra)
+	c.unsent(a.it)
+	c.hold()
+}
+
+// unsent gives what the end of the channel found on its way its outcome.
+func (c *Channel) unsent(it mailbox.Item) {
+	out, err := mailbox.Closed, ErrClosed
+	if it.By != 0 && it.By <= c.ep.rt.now() {
+		out, err = mailbox.Failed, ErrTimeout
+	}
+	c.lost(out)
+	c.completed(it, out, err)
+}
+
+// dropFlight gives what was not written its outcome.
+func (c *Channel) dropFlight() {
+	if c.link == nil {
+		return
+	}
+	c.settle()
+	c.dropActive()
+	if c.flight == nil {
+		return
+	}
+	bytes := 0
+	for _, d := range c.flight.items {
+		bytes += d.it.Size
+		c.unsent(d.it)
+	}
+	c.box.Settle(len(c.flight.items), bytes)
+	clear(c.flight.items)
+	c.flight.items = c.flight.items[:0]
+	flights.Put(c.flight)
+	c.flight = nil
+}
+
+// watchCongestion tells the mailbox, and the clock, whether the kernel takes
+// what it is given.
+func (c *Channel) watchCongestion() {
+	stuck := c.link.Pending() > 0
+	taken := c.link.Taken()
+	if stuck && (!c.congested || taken != c.stallMark) {
+		c.stallAt, c.stallMark = c.ep.rt.now(), taken
+	}
+	if stuck == c.congested {
+		return
+	}
+	c.congested = stuck
+	c.hold()
+	if stuck {
+		c.listen() // Open may still be running: Writable must come
+		c.checkDeadlines()
+		return
+	}
+	c.stallAt = 0
+	c.box.Raise(sigTimer) // for keepalive, which has waited
+}
+
+// hold tells the mailbox whether what is sent has to wait.
+func (c *Channel) hold() { c.box.Hold(c.congested || c.active() != nil) }
+
+// lostLink is the end of a link that failed while writing.
+func (c *Channel) lostLink(err error) {
+	if c.phase >= flushing {
+		c.finish()
+		return
+	}
+	c.finishWith(ending{cause: supervisor.CauseConnectionLost, code: supervisor.CodeAbnormalClosure, err: err})
+}
