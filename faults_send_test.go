@@ -170,10 +170,10 @@ func TestKeepAliveGoesOn(t *testing.T) {
 		source <- "slow"
 		time.Sleep(3500 * time.Millisecond)
 		source <- io.EOF
-		time.Sleep(3 * time.Second)
+		time.Sleep(2500 * time.Millisecond)
 		c.Close()
 		body, _ := io.ReadAll(conn)
-		if got := string(body); got != "data: slow\n\n:\n\n:\n\n:\n\n" {
+		if got := string(body); got != "data: slow\n\n:\n\n:\n\n" {
 			l.Fatalf("%q", got)
 		}
 	})

@@ -278,39 +278,3 @@ func (s *subject) do(c *actors.Channel, k call, what string) {
 		s.sendOne(c, k, func(p *parcel) { p.waits = true }, nil)
 	}
 }
-
-// sendOne sends from the handler, as change says if that is not nil. An abandoned
-// call is another sender than the one in its place.
-func (s *subject) sendOne(c *actors.Channel, k call, change func(*parcel), then func(call), options ...actors.SendOption) {
-	from := fmt.Sprintf("handler/%d", k.epoch)
-	s.mu.Lock()
-	stale := k.epoch != s.epoch
-	s.mu.Unlock()
-	if stale {
-		return // it would wait in Block like anybody else
-	}
-	p := s.parcel(s.random, from, s.next(), options...)
-	if change != nil {
-		change(p)
-	}
-	if p.waits {
-		p.note("waited for in the handler")
-		p.refusal = actors.ErrSelfBlock
-		s.wait(context.Background(), c, p)
-		return
-	}
-	s.send(c, p, then)
-}
-
-func (s *subject) next() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sent++
-	return s.sent
-}
-
-func (s *subject) random(n int) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.rng.IntN(n)
-}

@@ -1,16 +1,14 @@
 package troupe_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
+	"iter"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/troupe-actors/troupe/actors"
-	"github.com/troupe-actors/troupe/mailbox"
 	"github.com/troupe-actors/troupe/supervisor"
 	"github.com/troupe-actors/troupe/transport"
 )
@@ -68,7 +66,7 @@ func pick[T any](d dice, of ...T) T { return of[d(len(of))] }
 func (s *subject) parcel(d dice, from string, n int, options ...actors.SendOption) *parcel {
 	size := d(300)
 	if d(20) == 0 {
-		size = 2000
+		size = pick(d, 2000, 2000, 20_000) // more than a mailbox holds, or than a piece
 	}
 	p := &parcel{from: from, n: n, text: text(from, n, size), options: options, told: d(2) == 0}
 	p.value = s.wrap(d, p)
@@ -149,7 +147,7 @@ func (s *subject) wrap(d dice, p *parcel) any {
 	case n < 12:
 		p.note("nothing")
 		p.text = ""
-		return nil
+		return pick(d, nil, any(strings.NewReader("")), any(iter.Seq[any](func(func(any) bool) {})))
 	case n < 13:
 		p.note("ping")
 		p.text = ""
@@ -250,59 +248,4 @@ func (s *subject) expectOf(p *parcel) {
 	if p.last && (late || fails) || p.whole && (late || fails) {
 		s.expect(supervisor.CauseTransportError)
 	}
-}
-
-// sized reports whether no more is read than the Content-Length: then it may go
-// well although the reader would go wrong at the end.
-func (p *parcel) sized(s *subject) bool { return p.last && s.framing == transport.FramingStream }
-
-// mayFail reports whether an accepted send may have this as its outcome.
-func (p *parcel) mayFail(err error) bool {
-	var bug *actors.HandlerError
-	var planned *errModel
-	switch {
-	case errors.Is(err, actors.ErrTimeout):
-		return p.within > 0
-	case errors.Is(err, actors.ErrTooBig), errors.Is(err, actors.ErrBudget):
-		return p.source && len(p.text) > 600
-	case errors.As(err, &planned):
-		return planned.p == p && (p.flaw == "fails" || p.flaw == "encode")
-	case errors.As(err, &bug):
-		return bug.Where == "source" && (p.flaw == "panics" || p.flaw == "exits" && errors.Is(err, mailbox.ErrGoexit))
-	}
-	want, ok := flawErrors[p.flaw]
-	return ok && errors.Is(err, want)
-}
-
-var flawErrors = map[string]error{
-	"empty":      io.ErrNoProgress,
-	"garbles":    actors.ErrNotUTF8,
-	"unsendable": actors.ErrType,
-	"forbidden":  actors.ErrFraming,
-}
-
-// mayRefuse reports whether the send may return this error.
-func (p *parcel) mayRefuse(err error) bool {
-	var argument *actors.ArgumentError
-	var refused *errModel
-	switch {
-	case p.refusal == errArgument:
-		return errors.As(err, &argument)
-	case errors.As(p.refusal, &refused):
-		return errors.Is(err, refused)
-	case p.refusal != nil:
-		return errors.Is(err, p.refusal)
-	case p.first && errors.Is(err, actors.ErrStarted):
-		return true
-	case errors.Is(err, actors.ErrTimeout):
-		return p.within > 0
-	case errors.Is(err, actors.ErrTooBig):
-		return len(p.text) > 500
-	}
-	return slices.ContainsFunc(sendErrors, func(want error) bool { return errors.Is(err, want) })
-}
-
-var sendErrors = []error{
-	actors.ErrClosed, actors.ErrFull, actors.ErrBudget, actors.ErrDropped, actors.ErrOverflow, actors.ErrSelfBlock,
-	context.Canceled, context.DeadlineExceeded,
 }

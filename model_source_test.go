@@ -23,6 +23,7 @@ type modelReader struct {
 	flaw    string
 	at      int  // the piece before which it goes wrong
 	early   bool // the end comes with the last piece
+	badEnd  bool // its Close panics
 	closing chan struct{}
 
 	// Guarded by the subject's mu.
@@ -33,7 +34,7 @@ type modelReader struct {
 // reader makes a reader of a text. Its first piece ends between characters, so
 // that something of it is sent. With text it must not be garbled.
 func (s *subject) reader(d dice, p *parcel, all string, top, text bool) any {
-	r := &modelReader{s: s, p: p, early: d(2) == 0, closing: make(chan struct{})}
+	r := &modelReader{s: s, p: p, early: d(2) == 0, badEnd: d(10) == 0, closing: make(chan struct{})}
 	first := boundaryAfter(all, headOf(all)+d(20))
 	r.pieces = append(r.pieces, all[:first])
 	for all = all[first:]; all != ""; {
@@ -150,6 +151,9 @@ func (r *modelReader) Close() error {
 	if r.closes++; r.closes == 1 {
 		close(r.closing)
 	}
+	if r.badEnd {
+		panic("as planned in a Close")
+	}
 	return nil
 }
 
@@ -157,7 +161,7 @@ func (r *modelReader) Close() error {
 func (s *subject) items(d dice, p *parcel, all string, top bool) (items []any) {
 	sse := s.framing == transport.FramingSSE
 	for first := true; all != "" || first; first = false {
-		n := boundaryAfter(all, headOf(all)+d(200))
+		n := boundaryAfter(all, headOf(all)+pick(d, 200, 200, 200, 20_000)*d(100)/100)
 		item := all[:n]
 		all = all[n:]
 		switch d(12) {

@@ -79,6 +79,9 @@ func (s *subject) atRest() {
 	if messages, bytes := s.c.Waiting(); s.hanging == 0 && (messages != 0 || bytes != 0) {
 		s.fault("%d messages of %d bytes wait for nothing", messages, bytes)
 	}
+	if s.hanging == 0 && s.sealed {
+		s.fault("open behind the message that was to be the last")
+	}
 	if s.messages != s.asked {
 		s.fault("%d messages of %d were handled", s.messages, s.asked)
 	}

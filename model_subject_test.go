@@ -203,6 +203,9 @@ func (s *subject) checkEnded() {
 	s.checkSends()
 	s.checkReaders()
 	s.checkArrivals()
+	if s.goodbye != nil && s.cause == supervisor.CauseTransportError && s.goodbye.Code != supervisor.CodeInternalError {
+		s.fault("%v and the peer was told %v", s.cause, s.goodbye)
+	}
 	for _, f := range s.ends {
 		if f.runs != 1 {
 			s.fault("a function of OnClose (%q) ran %d times", f.what, f.runs)

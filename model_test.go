@@ -134,7 +134,7 @@ func (w *world) of(uid string) *subject {
 // arrive brings one more channel.
 func (w *world) arrive() {
 	framing := one(w.rng, transport.FramingWebSocket, transport.FramingWebSocket, transport.FramingSSE, transport.FramingStream)
-	link, conn := (&transport.Config{MaxMessageBytes: 1000}).MemoryStream(framing, one(w.rng, 64, 300, 4000))
+	link, conn := (&transport.Config{MaxMessageBytes: 1000}).MemoryStream(framing, one(w.rng, 20, 64, 300, 4000))
 	s := &subject{
 		w: w, uid: fmt.Sprintf("user-%d", len(w.subjects)), framing: framing, stream: framing != transport.FramingWebSocket,
 		peer: transporttest.NewPeer(conn, bufio.NewReaderSize(conn, 16)), rng: rand.New(rand.NewPCG(w.rng.Uint64(), 2)),
@@ -146,7 +146,7 @@ func (w *world) arrive() {
 	for range w.rng.IntN(3) {
 		s.openPlan = append(s.openPlan, w.command())
 	}
-	s.closePlan = one(w.rng, "", "", "panic", "stick", "stick-panic", "goexit", "nap", "send")
+	s.closePlan = one(w.rng, "", "", "panic", "stick", "stick-panic", "goexit", "nap", "send", "on close")
 	s.lifePlan = one(w.rng, "", "", "", "started", "stopping", "stopped", "restarting", "stick-started", "stick-restarting", "stick-stopping")
 	w.mu.Lock()
 	w.subjects = append(w.subjects, s)

@@ -3,7 +3,6 @@ package troupe_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -200,5 +199,3 @@ func done(t testing.TB, c *actors.Channel) {
 	t.Helper()
 	get(t, c.Done())
 }
-
-var background = context.Background()

@@ -36,6 +36,7 @@ func TestParityHandshake(t *testing.T) {
 				{"no version", begin + strings.Replace(upgrading, "Version", "Vers", 1), 426},
 				{"no key", begin + strings.Replace(upgrading, "Key", "Kei", 1), 400},
 				{"a key of 13 bytes", begin + strings.Replace(upgrading, "dGhl", "", 1), 400},
+				{"a key of 18 bytes", begin + strings.Replace(upgrading, "dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZSEh", 1), 400},
 				{"a key in another spelling", begin + strings.Replace(upgrading, "ZQ==", "ZR==", 1), 400},
 				{"a key that is not base64", begin + strings.Replace(upgrading, "dGhl", "****", 1), 400},
 			} {

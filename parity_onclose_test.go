@@ -2,8 +2,6 @@ package troupe_test
 
 import (
 	"errors"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/troupe-actors/troupe/actors"
@@ -47,27 +45,25 @@ func TestParityOnClose(t *testing.T) {
 	t.Run("033 exactly once when registering races with the end", func(t *testing.T) {
 		s := play(t, actors.DriverGoroutine, actors.Options{CloseTimeout: 1}, actors.Callbacks{})
 		const n = 1000
-		var told [n]atomic.Int32
-		var all sync.WaitGroup
-		all.Add(n)
+		told := make(chan int, 2*n)
 		for i := range n {
 			link, p := transporttest.Pair(&transport.Config{}, 100)
 			c, err := s.ep.Open(link, nil, "")
 			must(t, err)
-			all.Go(func() { c.OnClose(func(actors.Closed) { told[i].Add(1); all.Done() }) })
-			all.Go(func() {
+			go c.OnClose(func(actors.Closed) { told <- i })
+			go func() {
 				if i%2 == 0 {
 					c.Close()
 				}
 				_ = p.Disconnect()
-			})
+			}()
 		}
-		all.Wait()
-		s.end()
-		for i := range told {
-			if n := told[i].Load(); n != 1 {
-				t.Errorf("channel %d: told %d times", i, n)
-			}
+		seen := map[int]bool{}
+		for range n {
+			seen[get(t, told)] = true
+		}
+		if s.end(); len(seen) != n || len(told) != 0 {
+			t.Errorf("%d of %d were told, %d more calls", len(seen), n, len(told))
 		}
 	})
 	t.Run("034 a close callback that comes late runs at once", func(t *testing.T) {
@@ -122,7 +118,7 @@ func TestParityClosed(t *testing.T) {
 			_ = resp.line(t)
 			get(t, open)
 			resp.stop() // the client is gone: the same as for a socket
-			resp = s.stream(s.srv.Client(), s.srv.URL, "*/*")
+			_ = s.stream(s.srv.Client(), s.srv.URL, "*/*")
 			get(t, open).Close()
 			for range 3 {
 				if got := get(t, ends); got != "closed" {
@@ -190,7 +186,21 @@ func everyStatusHasAName(t *testing.T) {
 	names := map[uint16]string{
 		1000: "normal", 1001: "going-away", 1002: "protocol-error", 1003: "unsupported", 1005: "no-status-received",
 		1006: "abnormal", 1007: "invalid-payload-data", 1008: "policy-violation", 1009: "message-too-big",
-		1010: "mandatory-extension", 1011: "internal-server-error", 4321: "unknown",
+		1010: "mandatory-extension", 1011: "internal-server-error", 1015: "tls-handshake",
+	}
+	for code, want := range names { // TestCodeNamesAndWhatMayBeSent has the codes registered since
+		if got := (actors.Closed{Cause: supervisor.CausePeerClosed, Code: code}).Name(); got != want {
+			t.Errorf("%d is %q, want %q", code, got, want)
+		}
+	}
+	for cause := range supervisor.Causes() { // of a stream
+		want := "server-close"
+		if cause == supervisor.CausePeerClosed || cause == supervisor.CauseConnectionLost {
+			want = "client-close"
+		}
+		if got := (actors.Closed{Cause: cause}).Name(); got != want {
+			t.Errorf("%v of a stream is %q, want %q", cause, got, want)
+		}
 	}
 	onDrivers(t, func(t *testing.T, d transport.Driver) {
 		ends := make(chan string, 1)
@@ -198,12 +208,15 @@ func everyStatusHasAName(t *testing.T) {
 			Open:  func(c *actors.Channel) { _ = c.Send("open") },
 			Close: func(_ *actors.Channel, e actors.Closed) { ends <- e.Name() },
 		})
-		for code, want := range names { // as a peer may send them
+		for code, want := range names {
 			p := s.dial()
 			_ = s.read(p)
 			switch code {
 			case 1006:
 				_ = p.Disconnect()
+			case 1015: // no peer may say so
+				must(t, p.Close(4321, ""))
+				want = "unknown"
 			default:
 				must(t, p.Close(code, ""))
 			}
@@ -212,13 +225,4 @@ func everyStatusHasAName(t *testing.T) {
 			}
 		}
 	})
-	// No peer can send this one, and those of a stream are in 037 040.
-	if got := (actors.Closed{Code: 1015}).Name(); got != "tls-handshake" {
-		t.Errorf("1015 is %q", got)
-	}
-	for _, code := range []uint16{0, 1004, 2999, 65535} {
-		if got := (actors.Closed{Code: code}).Name(); code != 0 && got != "unknown" {
-			t.Errorf("%d is %q", code, got)
-		}
-	}
 }

@@ -706,6 +706,20 @@ func TestStreamsThatEndBadly(t *testing.T) {
 				t.Fatal(len(b), err)
 			}
 		})
+		t.Run("094 to HTTP 1.0 only a reset says that something is missing", func(t *testing.T) {
+			r := m.raw()
+			r.asks("GET", "HTTP/1.0")
+			h := get(t, m.channels)
+			must(t, h.Send("half"))
+			r.head()
+			b := make([]byte, 4)
+			_, err := io.ReadFull(r, b)
+			must(t, err)
+			must(t, h.Send(&failing{errors.New("broken")}, actors.ThenClose()))
+			if b, err := io.ReadAll(r); err == nil {
+				t.Fatalf("it looks whole: %q", b)
+			}
+		})
 		t.Run("094 a send that fails in the middle costs the stream nothing", func(t *testing.T) {
 			h, r := m.held("GET")
 			must(t, h.Send("begun "))

@@ -64,6 +64,37 @@ func TestIdleFor100ms(t *testing.T) {
 			})
 		}
 	})
+	t.Run("107 a part of a message is a read or a write", func(t *testing.T) {
+		inBubble(t, idle(tenth), actors.Callbacks{}, func(l *lab) {
+			c, p := l.open(64)
+			told := send(l, c, blob(2000))
+			for range 20 {
+				time.Sleep(50 * time.Millisecond)
+				if _, err := io.ReadFull(p.Conn(), make([]byte, 50)); err != nil {
+					l.Fatal(err)
+				}
+			}
+			if len(told) != 0 || !c.IsOpen() {
+				l.Fatal("written, or closed, in the middle")
+			}
+			_, err := io.CopyN(io.Discard, p.Conn(), 2000+4-20*50)
+			must(l, err)
+			written(l, told)
+			go answer(p)
+			start := time.Now()
+			for i := range 20 {
+				time.Sleep(50 * time.Millisecond)
+				op := ws.OpContinuation
+				if i == 0 {
+					op = ws.OpText
+				}
+				must(l, p.WriteFrame(ws.NewFrame(op, false, []byte("piece"))))
+			}
+			if took, e := l.after(c, start); e.Cause != supervisor.CauseIdleTimeout || took != 20*50*time.Millisecond+tenth {
+				l.Fatal(e, took)
+			}
+		})
+	})
 	t.Run("108 sends every 50 ms keep it open", func(t *testing.T) {
 		inBubble(t, idle(tenth), actors.Callbacks{}, func(l *lab) {
 			c, p := l.open(0)

@@ -113,15 +113,18 @@ func TestOneHandlerOverEveryTransport(t *testing.T) {
 // code.
 func TestClosingAStreamEndsTheResponse(t *testing.T) {
 	onDrivers(t, func(t *testing.T, d transport.Driver) {
-		s := play(t, d, actors.Options{}, actors.Callbacks{Open: func(c *actors.Channel) {
-			_ = c.Send("all there is", actors.ThenClose())
-		}})
+		ended := make(chan struct{})
+		s := play(t, d, actors.Options{}, actors.Callbacks{
+			Open:  func(c *actors.Channel) { _ = c.Send("all there is", actors.ThenClose()) },
+			Close: func(*actors.Channel, actors.Closed) { close(ended) },
+		})
 		resp, err := s.srv.Client().Get(s.srv.URL)
 		must(t, err)
 		body, err := io.ReadAll(resp.Body)
 		if err != nil || string(body) != "all there is" {
 			t.Errorf("%q, %v", body, err)
 		}
+		get(t, ended)
 		s.end()
 		if e := s.closed[0]; e.Cause != supervisor.CauseLocalClosed || e.Code != 0 {
 			t.Errorf("%v", e)

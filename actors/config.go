@@ -92,7 +92,7 @@ type Options struct {
 
 	// Refuse writes the answers with which the endpoint refuses a request:
 	// 400, 405 or 426 for a bad handshake, 403 for an origin or by Authorize, 503
-	// while the runtime is draining or its byte budget is spent, 500. The reason is fit for the
+	// while the runtime is draining or its byte budget all but spent, 500. The reason is fit for the
 	// client to see. Header fields that belong to the answer are set already.
 	// Default: the reason as plain text.
 	Refuse func(w http.ResponseWriter, r *http.Request, status int, reason string)
@@ -122,8 +122,9 @@ type Options struct {
 	// wait, since a burst is not the peer's fault. Block is no choice.
 	BroadcastOverflow Policy
 
-	// IdleTimeout closes a WebSocket after so long without a message in either
-	// direction. Pings of ours and their pongs do not count. Default: none.
+	// IdleTimeout closes a WebSocket after so long without a message, or a part of
+	// one, in either direction. Pings of ours and their pongs do not count.
+	// Default: none.
 	IdleTimeout time.Duration
 
 	// MaxOpen closes an HTTP stream after so long, whatever it does.

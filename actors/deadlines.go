@@ -47,6 +47,7 @@ func (c *Channel) passedWhileOpen(o *Options, passed func(int64, time.Duration) 
 		taken := c.link.Taken()
 		if taken != c.stallMark {
 			c.stallAt, c.stallMark = c.ep.rt.now(), taken
+			c.lastData = c.stallAt
 		}
 		if taken < uint64(c.answer) && o.HandshakeTimeout > 0 {
 			if passed(c.openedAt, o.HandshakeTimeout) {

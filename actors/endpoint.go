@@ -123,7 +123,8 @@ func (ep *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Accept does the same inside a plain handler that has found out by itself who
 // the user is: Options.Authorize is not asked. Refusals, and requests for
 // Options.Next, are answered before Accept returns [ErrRefused] or what else
-// went wrong. Where the link cannot be taken from net/http,
+// went wrong. What is sent at once is written after the answer, but a channel
+// that is closed before its Open began has neither Open nor Close. Where the link cannot be taken from net/http,
 // Accept returns when the channel has ended.
 func (ep *Endpoint) Accept(w http.ResponseWriter, r *http.Request, uid string) (*Channel, error) {
 	if !ep.precheck(w, r) {
@@ -172,6 +173,10 @@ func (ep *Endpoint) answer(w http.ResponseWriter, r *http.Request, status int, r
 	http.Error(w, reason, status)
 }
 
+// spare is the part of the byte budget that is left to the channels there are:
+// spent to the last byte it never is.
+const spare = 16
+
 // precheck does the checks that need nothing of the application.
 func (ep *Endpoint) precheck(w http.ResponseWriter, r *http.Request) bool {
 	if ep.opts.Next != nil && transport.CheckUpgrade(r) != nil {
@@ -183,7 +188,7 @@ func (ep *Endpoint) precheck(w http.ResponseWriter, r *http.Request) bool {
 		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is going away")
 		return false
 	}
-	if ep.rt.budget.Used() >= ep.rt.cfg.BudgetBytes {
+	if limit := ep.rt.cfg.BudgetBytes; ep.rt.budget.Used() >= limit-limit/spare {
 		w.Header().Set("Retry-After", "1")
 		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is overloaded")
 		return false

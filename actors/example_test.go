@@ -82,7 +82,7 @@ func ExampleCallbacks() {
 	// who are you?
 	// stranger is Ann now
 	// Ann is Ann Smith now
-	// Ann Smith left: peer-closed (1000 normal-closure)
+	// Ann Smith left: peer-closed (1000 normal)
 }
 
 // counter is made afresh for every channel, and when it has failed.

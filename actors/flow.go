@@ -32,6 +32,10 @@ func (c *Channel) pump() {
 		}
 		in, ok := c.link.Next()
 		if !ok {
+			if c.link.Progress() {
+				c.lastIn = c.ep.rt.now()
+				c.lastData, c.pingAt = c.lastIn, 0
+			}
 			return
 		}
 		if n == 0 {

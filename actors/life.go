@@ -49,6 +49,13 @@ func (c *Channel) open() {
 		c.beginClose()
 		return
 	}
+	if c.link.Pending() > 0 { // the 101: Open may take its time
+		if err := c.link.Flush(); err != nil {
+			c.lostLink(err)
+			c.beginClose()
+			return
+		}
+	}
 	if !c.began {
 		c.began = true
 		rt.event(supervisor.Opened{

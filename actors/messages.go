@@ -113,38 +113,16 @@ type Closed struct {
 }
 
 // Name is the symbolic status of the end: for a stream "client-close" if the peer
-// went away and "server-close" otherwise, for a WebSocket the name of its code:
-// "normal", "going-away", "protocol-error", "unsupported", "no-status-received",
-// "abnormal", "invalid-payload-data", "policy-violation", "message-too-big",
-// "mandatory-extension", "internal-server-error", "tls-handshake" or "unknown".
-// Cause says more.
+// went away and "server-close" otherwise, for a WebSocket the name of its code
+// ([supervisor.CodeName]). Cause says more.
 func (e Closed) Name() string {
-	if e.Code != 0 {
-		if name, ok := statusNames[e.Code]; ok {
-			return name
-		}
-		return "unknown"
-	}
-	switch e.Cause {
-	case supervisor.CausePeerClosed, supervisor.CauseConnectionLost:
+	switch {
+	case e.Code != 0:
+		return supervisor.CodeName(e.Code)
+	case e.Cause == supervisor.CausePeerClosed, e.Cause == supervisor.CauseConnectionLost:
 		return "client-close"
 	}
 	return "server-close"
-}
-
-var statusNames = map[uint16]string{
-	supervisor.CodeNormalClosure:      "normal",
-	supervisor.CodeGoingAway:          "going-away",
-	supervisor.CodeProtocolError:      "protocol-error",
-	supervisor.CodeUnsupportedData:    "unsupported",
-	supervisor.CodeNoStatusReceived:   "no-status-received",
-	supervisor.CodeAbnormalClosure:    "abnormal",
-	supervisor.CodeInvalidPayload:     "invalid-payload-data",
-	supervisor.CodePolicyViolation:    "policy-violation",
-	supervisor.CodeMessageTooBig:      "message-too-big",
-	supervisor.CodeMandatoryExtension: "mandatory-extension",
-	supervisor.CodeInternalError:      "internal-server-error",
-	supervisor.CodeTLSHandshake:       "tls-handshake",
 }
 
 func (e Closed) String() string {

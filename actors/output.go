@@ -320,6 +320,7 @@ func (c *Channel) watchCongestion() {
 	taken := c.link.Taken()
 	if stuck && (!c.congested || taken != c.stallMark) {
 		c.stallAt, c.stallMark = c.ep.rt.now(), taken
+		c.lastData = c.stallAt
 	}
 	if stuck == c.congested {
 		return
@@ -332,7 +333,9 @@ func (c *Channel) watchCongestion() {
 		return
 	}
 	c.stallAt = 0
-	c.box.Raise(sigTimer) // for keepalive, which has waited
+	if c.armed == 0 {
+		c.box.Raise(sigTimer) // for keepalive, which has waited
+	}
 }
 
 // hold tells the mailbox whether what is sent has to wait.

@@ -20,18 +20,18 @@ const (
 )
 
 var codeNames = [...]string{
-	CodeNormalClosure - 1000:      "normal-closure",
+	CodeNormalClosure - 1000:      "normal",
 	CodeGoingAway - 1000:          "going-away",
 	CodeProtocolError - 1000:      "protocol-error",
-	CodeUnsupportedData - 1000:    "unsupported-data",
+	CodeUnsupportedData - 1000:    "unsupported",
 	1004 - 1000:                   "reserved",
 	CodeNoStatusReceived - 1000:   "no-status-received",
-	CodeAbnormalClosure - 1000:    "abnormal-closure",
-	CodeInvalidPayload - 1000:     "invalid-payload",
+	CodeAbnormalClosure - 1000:    "abnormal",
+	CodeInvalidPayload - 1000:     "invalid-payload-data",
 	CodePolicyViolation - 1000:    "policy-violation",
 	CodeMessageTooBig - 1000:      "message-too-big",
 	CodeMandatoryExtension - 1000: "mandatory-extension",
-	CodeInternalError - 1000:      "internal-error",
+	CodeInternalError - 1000:      "internal-server-error",
 	CodeServiceRestart - 1000:     "service-restart",
 	CodeTryAgainLater - 1000:      "try-again-later",
 	CodeBadGateway - 1000:         "bad-gateway",

@@ -35,7 +35,7 @@ func TestEventsInALog(t *testing.T) {
 		{Opened{ID: "1", UID: "ann", Remote: "1.2.3.4:5", Framing: "websocket", Driver: "poller"},
 			`level=DEBUG msg=opened id=1 uid=ann remote=1.2.3.4:5 framing=websocket driver=poller`},
 		{Closed{ID: "1", Cause: CausePeerClosed, Code: 1000, Reason: "bye", Open: time.Second, Sent: 2, Received: 3},
-			`level=DEBUG msg=closed id=1 cause=peer-closed code=1000 code_name=normal-closure reason=bye open=1s sent=2 received=3`},
+			`level=DEBUG msg=closed id=1 cause=peer-closed code=1000 code_name=normal reason=bye open=1s sent=2 received=3`},
 		{Closed{ID: "1", Cause: CauseTransportError, Err: errors.New("bad descriptor")},
 			`level=ERROR msg=closed id=1 cause=transport-error err="bad descriptor" open=0s sent=0 received=0`},
 		{Closed{ID: "1", Cause: CauseProtocolError, Code: 1002},

@@ -86,6 +86,10 @@ type Link interface {
 	// fine, a Head is ErrUnsupported.
 	Begin(h *Head, length int64) (body bool, err error)
 
+	// Progress reports whether a part of a message has come that is not whole yet,
+	// since it was last asked.
+	Progress() bool
+
 	// Queue adds a packet to what leaves with the next Flush and writes nothing.
 	// It fails with ErrUnsupported when this framing cannot carry the packet,
 	// with ErrLength when the body would be longer than Begin was told, with

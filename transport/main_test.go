@@ -33,9 +33,11 @@ func own(t testing.TB, l transport.Link) *owner {
 	return o
 }
 
-func within(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
+// within is for how long a test waits. It does not end with the test's body:
+// owners of links on other goroutines may have to finish what they do.
+func within(testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	context.AfterFunc(ctx, cancel) // what cleans up may be what waits
 	return ctx
 }
 

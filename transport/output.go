@@ -29,6 +29,7 @@ const (
 	flagPeerClose       // the peer's close frame was read: what follows means nothing
 	flagFaulted         // the peer broke a rule: what follows means nothing
 	flagEnded           // KindEnd was reported for good
+	flagProgress        // bytes of a message came that is not whole yet; see Progress
 	flagReusable        // streams: another request may follow on the connection
 	flagFragment        // streams: a first fragment was queued, and not the last
 )

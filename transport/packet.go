@@ -114,7 +114,7 @@ type SSE struct {
 
 // NewEvent makes a packet that is a full event on FramingSSE and a Text message
 // of the Data alone on every other framing. It takes ownership of Data. A line
-// break in Event or ID, a NUL in ID and a negative Retry are errors.
+// break in Event or ID, a NUL in ID and a negative Retry are an *EventError.
 func NewEvent(e SSE) (*Packet, error) {
 	if err := e.check(); err != nil {
 		return nil, err

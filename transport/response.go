@@ -152,6 +152,11 @@ func (l *streamLink) Close(code uint16, reason string) {
 // short tells whether the body lacks bytes of the length that was announced.
 func (l *streamLink) short() bool { return l.body && l.left > 0 }
 
+// endsWithConnection tells whether nothing else says where the body ends.
+func (l *streamLink) endsWithConnection() bool {
+	return l.body && l.http10 && l.left < 0 && !l.bare && l.held == nil
+}
+
 // complete tells whether the response has reached the system whole.
 func (l *streamLink) complete() bool {
 	return l.begun && l.flags.has(flagClosing) && l.err == nil && l.out == nil && l.wire.unsent() == 0 && !l.short()

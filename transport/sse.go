@@ -2,22 +2,31 @@ package transport
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 )
 
+// EventError says what a server-sent event cannot carry.
+type EventError struct {
+	Field   string // of SSE
+	Value   string
+	Allowed string
+}
+
+func (e *EventError) Error() string {
+	return fmt.Sprintf("transport: SSE.%s %q: want %s", e.Field, e.Value, e.Allowed)
+}
+
 func (e *SSE) check() error {
-	if strings.ContainsAny(e.Event, "\r\n") {
-		return errors.New("transport: SSE.Event: a line break is not allowed")
-	}
-	if strings.ContainsAny(e.ID, "\r\n\x00") {
-		return errors.New("transport: SSE.ID: a line break or NUL is not allowed")
-	}
-	if e.Retry < 0 {
-		return fmt.Errorf("transport: SSE.Retry %v: must not be negative", e.Retry)
+	switch {
+	case strings.ContainsAny(e.Event, "\r\n"):
+		return &EventError{"Event", e.Event, "no line break"}
+	case strings.ContainsAny(e.ID, "\r\n\x00"):
+		return &EventError{"ID", e.ID, "no line break and no NUL"}
+	case e.Retry < 0:
+		return &EventError{"Retry", e.Retry.String(), "0 or more"}
 	}
 	return nil
 }

@@ -102,6 +102,9 @@ func (l *streamLink) takeEarly() []byte {
 	return early
 }
 
+// Progress is false: what comes on a stream is no message.
+func (l *streamLink) Progress() bool { return false }
+
 func (l *streamLink) Discard() {
 	if l.flags.has(flagDiscard | flagEnded) {
 		return
@@ -131,6 +134,9 @@ func (l *streamLink) Release() {
 	}
 	if complete && l.held != nil {
 		_ = l.held.closeWrite() // all was said: let net/http end the response instead of resetting it
+	}
+	if !complete && l.begun && l.endsWithConnection() {
+		l.wire.tear() // an orderly end would say that the body is whole
 	}
 	l.wire.close()
 }

@@ -81,6 +81,9 @@ func (l *wsLink) Next() (Incoming, bool) {
 			n, err = l.fill()
 		}
 		if err == errAgain {
+			if work > 0 { // and it is no whole message
+				l.flags |= flagProgress
+			}
 			return Incoming{}, false
 		}
 		if err != nil {
@@ -95,8 +98,15 @@ func (l *wsLink) Next() (Incoming, bool) {
 		}
 		work += n
 	}
+	l.flags |= flagProgress
 	l.wire.wake()
 	return Incoming{}, false
+}
+
+func (l *wsLink) Progress() bool {
+	is := l.flags.has(flagProgress)
+	l.flags &^= flagProgress
+	return is
 }
 
 // end reports the end of the connection's input.

@@ -33,6 +33,10 @@ type wire interface {
 	// closeWrite ends our direction. Called once, with nothing unsent.
 	closeWrite() error
 
+	// tear has close reset the connection instead of ending it in order,
+	// where that is known.
+	tear()
+
 	// close gives everything back. Called once.
 	close()
 

@@ -223,3 +223,10 @@ func (w *connWire) hold()                {}
 func (w *connWire) remoteAddr() net.Addr { return w.c.RemoteAddr() }
 func (w *connWire) localAddr() net.Addr  { return w.c.LocalAddr() }
 func (w *connWire) driver() Driver       { return DriverGoroutine }
+
+// tear leaves a TLS connection alone: without an alert its end is no end in order.
+func (w *connWire) tear() {
+	if c, ok := w.c.(interface{ SetLinger(int) error }); ok {
+		_ = c.SetLinger(0) // a connection that is gone cannot be reset
+	}
+}

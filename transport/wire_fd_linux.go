@@ -330,3 +330,8 @@ func (w *fdWire) localAddr() net.Addr {
 	}
 	return nil
 }
+
+// tear has no error that anybody could act upon.
+func (w *fdWire) tear() {
+	_ = unix.SetsockoptLinger(int(w.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+}

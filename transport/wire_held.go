@@ -242,3 +242,5 @@ func (h *heldWire) writeChunk() error {
 func (h *heldWire) remoteAddr() net.Addr { r, _ := h.addrs(); return r }
 func (h *heldWire) localAddr() net.Addr  { _, l := h.addrs(); return l }
 func (h *heldWire) driver() Driver       { return DriverGoroutine }
+
+func (h *heldWire) tear() {} // close does that
