@@ -518,7 +518,7 @@ func TestSendOutcomes(t *testing.T) {
 				t.Fatal(err)
 			}
 			go func() { waited <- c.SendWait(context.Background(), "never") }()
-			m.rt.System().Root.Stop(c.PID()) // before it waits or after
+			must(t, p.Disconnect()) // before it waits or after
 			if err := get(t, waited); !errors.Is(err, actors.ErrClosed) {
 				t.Fatal(err)
 			}

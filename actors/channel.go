@@ -38,49 +38,52 @@ type Channel struct {
 	aside   *aside        // nil while there is nothing in it
 
 	// Owned by the actor: touched only while its mailbox is being drained.
-	link      transport.Link
-	phase     phase
-	where     where             // what the handler is being called for
-	sigs      mailbox.Signals   // heard and not yet acted upon
-	directive actor.Directive   // for the failure that is escalating
-	began     bool              // Open was called
-	opened    bool              // and has returned
-	listening bool              // the link signals
-	congested bool              // the kernel did not take everything
-	ended     bool              // the link's input has ended
-	told      bool              // outcomes and the end were told
-	erred     bool              // the error that ended it was told
-	begun     bool              // the response's head is fixed
-	bodyless  bool              // and nothing follows it
-	hangs     uint8             // calls that did not return while it ended
-	closing   bool              // the close frame is queued
-	unread    bool              // the peer is left waiting until it has read
-	answer    uint32            // how many bytes our answer to the request has
-	flight    *flight           // taken from the outbox, not written
-	passing   *passing          // nil while there is nothing in it
-	window    supervisor.Window // recent failures
-	openedAt  int64             // nanoseconds of Runtime.now, as those that follow
-	lastIn    int64             // a sign of life
-	lastData  int64             // a message, either way
-	pingAt    int64             // an unanswered ping was sent; 0: none
-	stallAt   int64             // since when the kernel takes nothing; 0: it does
-	closeBy   int64             // when a close that is under way is cut short
-	armed     int64             // when the timer fires; 0: it does not
-	stallMark uint64            // link.Taken then
-	sent      uint64            // messages written
-	received  uint64            // messages delivered
+	link       transport.Link
+	phase      phase
+	where      where             // what the handler is being called for
+	closing    bool              // the close frame is queued
+	unread     bool              // the peer is left waiting until it has read
+	sigs       mailbox.Signals   // heard and not yet acted upon
+	directive  actor.Directive   // for the failure that is escalating
+	began      bool              // Open was called
+	opened     bool              // and has returned
+	listening  bool              // the link signals
+	congested  bool              // the kernel did not take everything
+	ended      bool              // the link's input has ended
+	told       bool              // outcomes and the end were told
+	erred      bool              // the error that ended it was told
+	begun      bool              // the response's head is fixed
+	incomplete bool              // a source of it was given up
+	bodyless   bool              // and nothing follows it
+	hangs      uint8             // calls that did not return while it ended
+	answer     uint32            // how many bytes our answer to the request has
+	flight     *flight           // taken from the outbox, not written
+	passing    *passing          // nil while there is nothing in it
+	window     supervisor.Window // recent failures
+	openedAt   int64             // nanoseconds of Runtime.now, as those that follow
+	lastIn     int64             // a sign of life
+	lastData   int64             // a message, either way
+	pingAt     int64             // an unanswered ping was sent; 0: none
+	stallAt    int64             // since when the kernel takes nothing; 0: it does
+	closeBy    int64             // when a close that is under way is cut short
+	armed      int64             // when the timer fires; 0: it does not
+	stallMark  uint64            // link.Taken then
+	sent       uint64            // messages written
+	received   uint64            // messages delivered
 }
 
 // aside is what most channels never have. Guarded by the channel's mutex.
 type aside struct {
-	values map[any]any         // of Set
-	timers map[*Timer]struct{} // that are set
-	due    []*Timer            // that fired
-	family []*actor.PID        // children of the handler, if props make it
-	done   chan struct{}       // made by the first Done
-	closes []func(Closed)      // of OnClose
-	state  any                 // of a Typed behavior
-	spoken string              // the subprotocol
+	values  map[any]any         // of Set
+	timers  map[*Timer]struct{} // that are set
+	due     []*Timer            // that fired
+	family  []*actor.PID        // children of the handler, if props make it
+	done    chan struct{}       // made by the first Done
+	closing chan struct{}       // made by the first Closing
+	closes  []func(Closed)      // of OnClose
+	state   any                 // of a Typed behavior
+	told    bool                // closing is closed
+	spoken  string              // the subprotocol
 }
 
 // asideLocked gives it a place.
@@ -205,6 +208,23 @@ func (c *Channel) Done() <-chan struct{} {
 	return a.done
 }
 
+// Closing is closed when the channel's end is decided, from when on IsOpen is
+// false. A reader or sequence that waits for news is to end then: the channel
+// flushes what was sent before, and gives one that has nothing to say 250 ms.
+func (c *Channel) Closing() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := c.asideLocked()
+	if a.closing == nil {
+		a.closing = make(chan struct{})
+		if !c.IsOpen() {
+			close(a.closing)
+			a.told = true
+		}
+	}
+	return a.closing
+}
+
 // Waiting is how many messages and bytes have been sent and not been taken by
 // the kernel yet.
 func (c *Channel) Waiting() (messages, bytes int) { return c.box.Waiting() }
@@ -308,6 +328,12 @@ func (c *Channel) finishWith(e ending) bool {
 		return false
 	}
 	c.box.Seal()
+	c.mu.Lock()
+	if a := c.aside; a != nil && a.closing != nil && !a.told {
+		close(a.closing)
+		a.told = true
+	}
+	c.mu.Unlock()
 	c.box.Raise(sigClose)
 	return true
 }

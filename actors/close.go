@@ -21,11 +21,14 @@ func (c *Channel) beginClose() {
 	e := c.end.Load()
 	c.box.Seal() // whoever decided the end may not have come to it yet
 	c.listen()
-	switch manner(e.cause) {
-	case atOnce:
+	switch m := manner(e.cause); {
+	case m == atOnce && c.hasEnded(e) && (c.begun || c.box.Outbox() > 0):
+		// A client that closes its direction may read on, if only what was sent
+		// before. If it does not, writing will tell.
+	case m == atOnce:
 		c.finish()
 		return
-	case hurried:
+	case m == hurried:
 		c.box.Empty()
 		c.dropActive()
 	}
@@ -34,8 +37,30 @@ func (c *Channel) beginClose() {
 	if e.quick {
 		patience = min(patience, quickClose)
 	}
-	c.closeBy = c.ep.rt.now() + int64(patience)
+	c.closeBy = later(c.ep.rt.now(), patience)
+	if a := c.active(); a != nil {
+		a.since = c.ep.rt.now()
+	}
+	c.box.Raise(sigReadable) // what came while it was open and was not read any more
 	c.checkDeadlines()
+	c.flush()
+}
+
+// hasEnded reports whether the input of a stream has ended in order.
+func (c *Channel) hasEnded(e *ending) bool {
+	return !c.IsWebSocket() && e.cause == supervisor.CauseConnectionLost && e.err == nil
+}
+
+// sourcePatience is how long a source may have nothing to say once its channel
+// closes: one that waits for news would otherwise hold up the end.
+const sourcePatience = 250 * time.Millisecond
+
+// cutShort gives up what was to be flushed, so that the peer can still be told
+// that, and why, the channel closes.
+func (c *Channel) cutShort() {
+	c.dropActive()
+	c.box.Empty()
+	c.closeBy = later(c.ep.rt.now(), min(c.ep.opts.CloseTimeout, quickClose))
 	c.flush()
 }
 
@@ -69,7 +94,7 @@ func (c *Channel) sayGoodbye() {
 	e := c.end.Load()
 	switch status := faultStatus(e.cause); {
 	case c.IsWebSocket():
-	case c.begun && cutsOff(e.cause):
+	case c.begun && c.cutsOff(e.cause):
 		c.finish() // a body that lacks something must not end as if it were whole
 		return
 	case !c.begun && status != 0:
@@ -99,8 +124,14 @@ func faultStatus(cause supervisor.Cause) int {
 
 // cutsOff reports whether what was to be sent before the end is not known to have
 // been sent whole.
-func cutsOff(cause supervisor.Cause) bool {
-	return manner(cause) == hurried || cause == supervisor.CauseHandlerFailed || cause == supervisor.CauseHandlerStuck
+func (c *Channel) cutsOff(cause supervisor.Cause) bool {
+	switch cause {
+	case supervisor.CauseHandlerFailed, supervisor.CauseHandlerStuck:
+		return true
+	case supervisor.CauseDrained, supervisor.CauseRuntimeStopped, supervisor.CauseStopped, supervisor.CauseKicked:
+		return c.framing == transport.FramingStream // an event is whole, a body has a shape of its own
+	}
+	return manner(cause) == hurried || c.incomplete
 }
 
 // saidGoodbye goes on when all that was queued, the close frame included, has
@@ -247,24 +278,26 @@ func (c *Channel) nextOnClose() func(Closed) {
 }
 
 // runOnClose runs what is left when the channel's own goroutine is in the hands
-// of code that does not return.
+// of code that does not return. It gives each as long as a drain gives a channel.
 func (c *Channel) runOnClose() {
-	ended := false
-	defer func() {
-		if ended {
-			return
-		}
-		reason := recover()
-		if reason == nil {
-			reason = mailbox.ErrGoexit
-		}
-		c.ep.rt.log.Error("panic in a function of OnClose", "id", c.pid.Id, "reason", reason)
-		go c.runOnClose() // those that are left
-	}()
 	for f := c.nextOnClose(); f != nil; f = c.nextOnClose() {
-		f(c.ending())
+		returned := make(chan struct{})
+		go func() {
+			ended := false
+			defer func() {
+				if !ended {
+					c.ep.rt.log.Error("panic in a function of OnClose", "id", c.pid.Id, "reason", recover())
+				}
+				close(returned)
+			}()
+			f(c.ending())
+			ended = true
+		}()
+		select {
+		case <-returned:
+		case <-time.After(forced):
+		}
 	}
-	ended = true
 }
 
 // ending is how the channel ended.

@@ -101,7 +101,8 @@ type Options struct {
 	// Default 4 MiB. A larger one closes the channel with 1009.
 	MaxMessageBytes int
 
-	// MaxTextBytes does the same for text messages. Default MaxMessageBytes.
+	// MaxTextBytes does the same for text messages, if it is less.
+	// Default MaxMessageBytes.
 	MaxTextBytes int
 
 	// MailboxMessages bounds what waits for the handler and, apart from it, for
@@ -274,7 +275,7 @@ func (o Options) withDefaults(from Options) Options {
 // derived fills the fields whose defaults depend on others: last, since an
 // endpoint may change those.
 func (o Options) derived() Options {
-	o.MaxTextBytes = pick(o.MaxTextBytes, o.MaxMessageBytes)
+	o.MaxTextBytes = min(pick(o.MaxTextBytes, o.MaxMessageBytes), o.MaxMessageBytes)
 	o.MailboxBytes = pick(o.MailboxBytes, max(DefaultMailboxBytes, 2*o.MaxMessageBytes))
 	return o
 }

@@ -19,7 +19,7 @@ func (c *Channel) checkDeadlines() {
 	next := int64(math.MaxInt64)
 	// left notes a deadline d after since and reports whether it has passed.
 	passed := func(since int64, d time.Duration) bool {
-		at := since + int64(d)
+		at := later(since, d)
 		if now >= at {
 			return true
 		}
@@ -28,8 +28,7 @@ func (c *Channel) checkDeadlines() {
 	}
 	o := &c.ep.opts
 	if c.phase >= flushing {
-		if passed(c.closeBy, 0) {
-			c.finish()
+		if c.passedWhileClosing(passed); c.phase == closed {
 			return
 		}
 	} else if e := c.passedWhileOpen(o, passed); e != nil {
@@ -39,6 +38,37 @@ func (c *Channel) checkDeadlines() {
 		c.keepAlive(o, passed)
 	}
 	c.arm(next)
+}
+
+// later is t and d, or never.
+func later(t int64, d time.Duration) int64 {
+	if int64(d) > math.MaxInt64-t {
+		return math.MaxInt64
+	}
+	return t + int64(d)
+}
+
+// passedWhileClosing keeps a close from waiting for ever.
+func (c *Channel) passedWhileClosing(passed func(int64, time.Duration) bool) {
+	if c.phase == flushing && !c.closing {
+		if c.overdue(passed) != nil {
+			c.finish()
+			return
+		}
+		if a := c.active(); a != nil && !a.queued && passed(a.since, sourcePatience) {
+			c.dropActive()
+			c.flush()
+		}
+	}
+	switch {
+	case c.phase == closed || !passed(c.closeBy, 0):
+	case c.phase == flushing && !c.closing && !c.congested:
+		if c.cutShort(); c.phase != closed {
+			passed(c.closeBy, 0)
+		}
+	default:
+		c.finish()
+	}
 }
 
 // passedWhileOpen is the end that a passed deadline means, if one has.

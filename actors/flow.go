@@ -102,6 +102,10 @@ func (c *Channel) pumpGoodbye() {
 		}
 		if in.Kind == transport.KindClose || in.Kind == transport.KindEnd && !isFault(in.Err) {
 			c.ended = true
+			if c.active() != nil { // nobody waits for the rest of it
+				c.dropActive()
+				c.flush()
+			}
 		}
 	}
 }

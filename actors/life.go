@@ -35,7 +35,7 @@ func (c *Channel) open() {
 		}
 		c.link = a.link
 		c.answer = uint32(a.link.Queued())
-		c.box.Hold(false)
+		c.box.Hold(false, false)
 		now := rt.now()
 		c.openedAt, c.lastIn, c.lastData = now, now, now
 		rt.reg.Add(&c.member, (*subscriber)(c))

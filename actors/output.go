@@ -29,10 +29,11 @@ var flights = sync.Pool{New: func() any { return &flight{items: make([]departed,
 type outgoing struct {
 	it     mailbox.Item
 	source *source
+	since  int64  // when it was last asked for more
 	queued bool   // a piece of it is in the link
 	inside bool   // the link has had a message of which more must come
 	end    uint64 // link.Queued behind that
-	extra  int    // bytes of it over the item's Size
+	bytes  int    // counted for it: a reader's buffer, or a sequence's item
 }
 
 // flush writes what waits, in one call of the system, as far as the kernel
@@ -96,9 +97,14 @@ func (c *Channel) emit(it mailbox.Item) {
 		s = *m
 	}
 	it.Message = nil
+	bytes := 0
 	err := c.begin(&s, it.Last && c.box.Outbox() == 0) // under Latest others may be behind it
 	if err == nil && s.packet != nil {
 		err = c.link.Queue(s.packet)
+	}
+	if err == nil && s.source != nil && s.source.single() && !c.bodyless {
+		bytes = s.source.piece
+		err = c.box.Charge(bytes)
 	}
 	switch {
 	case err != nil:
@@ -107,7 +113,7 @@ func (c *Channel) emit(it mailbox.Item) {
 		}
 		c.failed(it, err)
 	case s.source != nil && !c.bodyless:
-		c.passingly().active = &outgoing{it: it, source: s.source}
+		c.passingly().active = &outgoing{it: it, source: s.source, since: c.ep.rt.now(), bytes: bytes}
 		c.hold()
 		s.source.start()
 	default:
@@ -167,12 +173,12 @@ func (c *Channel) piece() {
 		}
 		return
 	}
-	if more := p.Size() - a.it.Size; more > pieceOverhead {
-		if err := c.box.Charge(more); err != nil {
+	if !a.source.single() {
+		if err := c.box.Charge(p.Size()); err != nil {
 			c.endSource(err)
 			return
 		}
-		a.extra = more
+		a.bytes = p.Size()
 	}
 	if err := c.link.Queue(p); err != nil {
 		c.endSource(err)
@@ -181,16 +187,13 @@ func (c *Channel) piece() {
 	a.queued, a.inside, a.end = true, inside, c.link.Queued()
 }
 
-// pieceOverhead is what framing adds to a piece: too little to be counted.
-const pieceOverhead = 64
-
 // endSource ends the source whose turn it is; err is why, if not all was sent.
 func (c *Channel) endSource(err error) {
 	a := c.active()
 	c.passing.active = nil
 	c.tidy()
 	a.source.giveUp()
-	c.box.Settle(0, a.extra)
+	c.box.Settle(0, a.bytes)
 	if err == nil {
 		c.written(1)
 		c.completed(a.it, mailbox.Written, nil)
@@ -233,9 +236,15 @@ func (c *Channel) settle() {
 	taken := c.link.Taken()
 	if a := c.active(); a != nil && a.queued && a.end <= taken {
 		c.lastData = c.ep.rt.now()
-		c.box.Settle(0, a.extra)
-		a.queued, a.extra = false, 0
+		if !a.source.single() {
+			c.box.Settle(0, a.bytes)
+			a.bytes = 0
+		}
+		a.queued, a.since = false, c.lastData
 		a.source.taken()
+		if c.phase == flushing {
+			c.checkDeadlines() // it may have nothing more to say
+		}
 	}
 	if c.flight == nil {
 		return
@@ -276,8 +285,14 @@ func (c *Channel) dropActive() {
 	c.passing.active = nil
 	c.tidy()
 	a.source.giveUp()
-	c.box.Settle(1, a.it.Size+a.extra)
+	c.box.Settle(1, a.it.Size+a.bytes)
 	c.unsent(a.it)
+	if a.inside || a.it.Last || c.framing == transport.FramingStream && a.source.single() {
+		c.incomplete = true
+	}
+	if a.inside {
+		c.box.Empty() // nothing but the close frame can follow half a message
+	}
 	c.hold()
 }
 
@@ -339,7 +354,7 @@ func (c *Channel) watchCongestion() {
 }
 
 // hold tells the mailbox whether what is sent has to wait.
-func (c *Channel) hold() { c.box.Hold(c.congested || c.active() != nil) }
+func (c *Channel) hold() { c.box.Hold(c.congested || c.active() != nil, c.congested) }
 
 // lostLink is the end of a link that failed while writing.
 func (c *Channel) lostLink(err error) {

@@ -48,7 +48,7 @@ func (s *subscriber) Deliver(message any) {
 		return
 	}
 	// A refusal has been counted by its outcome: nobody else can be told.
-	_ = c.box.Post(mailbox.Item{Message: m.packet, Size: m.packet.Size()}, m.policy.Or(c.ep.opts.BroadcastOverflow))
+	_ = c.box.Post(mailbox.Item{Message: m.packet, Size: m.packet.Size(), Extra: true}, m.policy.Or(c.ep.opts.BroadcastOverflow))
 }
 
 // expiry is the channel as its timer sees it.

@@ -209,7 +209,7 @@ func (q *Queue) advance() {
 		m := q.popLocked()
 		q.sending = m
 		q.mu.Unlock()
-		if err := q.send(m); err == nil || !q.sent(m, err) {
+		if err := q.send(m); err == nil || !q.sent(m, err, err == ErrClosed) {
 			return // the outcome goes on, perhaps it has already; or it is the end
 		}
 	}
@@ -222,16 +222,16 @@ func (q *Queue) send(m *queued) (err error) {
 			err = fmt.Errorf("actors: sending a %T: panic: %v", m.v, reason)
 		}
 	}()
-	return q.c.Send(m.v, WithPolicy(Reject), OnOutcome(func(_ Outcome, err error) {
-		if q.sent(m, err) {
+	return q.c.Send(m.v, WithPolicy(Reject), OnOutcome(func(o Outcome, err error) {
+		if q.sent(m, err, o == NotOpen) {
 			q.advance()
 		}
 	}))
 }
 
 // sent tells what became of the message that was being sent, and reports whether
-// the queue goes on.
-func (q *Queue) sent(m *queued, err error) bool {
+// the queue goes on: not if the channel has closed.
+func (q *Queue) sent(m *queued, err error, closed bool) bool {
 	q.mu.Lock()
 	mine := q.sending == m
 	if mine {
@@ -241,7 +241,7 @@ func (q *Queue) sent(m *queued, err error) bool {
 	if mine {
 		q.answer(m, err)
 	}
-	if err == ErrClosed { // not errors.Is: a reader may have failed with that of another channel
+	if closed {
 		q.stop()
 		return false
 	}

@@ -45,7 +45,7 @@ type Runtime struct {
 	standard  mailbox.Config // of the runtime's own actors
 	stats     stats
 	names     atomic.Uint64
-	sources   sync.WaitGroup   // goroutines that read for channels
+	sources   tally            // goroutines that read for channels
 	homes     map[any]struct{} // where names may fall; immutable
 
 	mu       sync.Mutex // guards what follows

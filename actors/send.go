@@ -99,7 +99,9 @@ func AsText() SendOption { return sendOption(func(s *sendOptions) { s.text = tru
 // Readers and sequences run on a goroutine of their own while it is their turn;
 // nothing sent later overtakes them. A reader that is an [io.Closer] is closed,
 // once, whatever becomes of it, also if Send returns an error. When the channel
-// ends, Close is called at once, even while a Read waits.
+// has ended, Close is called at once, even while a Read waits. A sequence that
+// waits for something must itself watch [Channel.Closing]: nothing else ends it.
+// While it waits, all that is sent after it waits too, broadcasts among them.
 //
 // A nil error means that v waits in its turn. Any other error is its outcome:
 // ErrClosed, ErrFull (what Overflow or the option says happens then),
@@ -129,7 +131,8 @@ func (c *Channel) SendBinary(b []byte, options ...SendOption) error {
 // SendWait is Send that waits until the message has been written, or has
 // another outcome, or ctx is done: then it may still be written (see [Within]).
 // It also waits for room, unless an option says otherwise. Not from the
-// channel's own callbacks: there it returns ErrSelfBlock.
+// channel's own callbacks: there it returns ErrSelfBlock. Nor from a sequence
+// that is being sent on the channel: it would wait for itself.
 func (c *Channel) SendWait(ctx context.Context, v any, options ...SendOption) error {
 	if c.box.Here() {
 		c.discardValue(v)
@@ -230,14 +233,17 @@ func (c *Channel) prepare(v any, options []SendOption) (mailbox.Item, Policy, er
 	}
 	it := mailbox.Item{Done: o.done, Prompt: o.prompt, Last: o.close}
 	if o.timed {
-		it.By = c.ep.rt.now() + int64(o.within)
+		it.By = later(c.ep.rt.now(), o.within)
+	}
+	if v, err = resolve(v); err != nil {
+		return it, o.policy, err
 	}
 	var head *transport.Head
 	if r, ok := v.(Response); ok {
 		if c.IsWebSocket() {
 			return it, o.policy, fmt.Errorf("%w: a Response on a WebSocket", ErrFraming)
 		}
-		head = &transport.Head{Status: r.Status, Header: r.Header}
+		head = &transport.Head{Status: r.Status, Header: r.Header.Clone()}
 		if err := transport.CheckHead(head); err != nil {
 			return it, o.policy, err
 		}
@@ -252,8 +258,6 @@ func (c *Channel) prepare(v any, options []SendOption) (mailbox.Item, Policy, er
 		it.Message = &sending{head, p, s}
 		if p != nil {
 			it.Size = p.Size()
-		} else if s != nil {
-			it.Size = s.piece
 		}
 	}
 	return it, o.policy, err

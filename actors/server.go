@@ -73,7 +73,8 @@ type ServerConfig struct {
 	Grace time.Duration
 
 	// StopTimeout is how long channels and actors may take to end before they
-	// are cut off. Default 15 s.
+	// are cut off. Default 15 s, and what it takes to close all channels there are
+	// at the pace of DrainBatch and DrainPause.
 	StopTimeout time.Duration
 
 	// OnStop, if set, is called once while the server stops, when the channels
@@ -218,22 +219,52 @@ func (s *Server) run(ln net.Listener) {
 		s.end()
 	case <-s.ending.Done():
 	}
-	s.err = errors.Join(failed, s.windDown())
-	for range served {
-	}
+	s.err = errors.Join(failed, s.windDown(served))
 	close(s.done)
 	s.hasten() // gives its context back
 }
 
-func (s *Server) windDown() error {
-	ctx, cancel := context.WithTimeout(s.hurry, s.cfg.StopTimeout)
+func (s *Server) windDown(served <-chan error) error {
+	ctx, cancel := context.WithTimeout(s.hurry, s.stopTimeout())
 	defer cancel()
 	drained := s.rt.Drain(ctx)
-	s.endRequests(ctx)
+	// net/http waits for Accept to return, too.
+	deaf := await(ctx, func() { s.endRequests(ctx); <-served }, "the listener's Accept")
+	var told error
 	if s.cfg.OnStop != nil {
-		s.cfg.OnStop()
+		told = await(ctx, s.cfg.OnStop, "ServerConfig.OnStop")
 	}
-	return errors.Join(drained, s.rt.Stop(ctx))
+	return errors.Join(drained, deaf, told, s.rt.Stop(ctx))
+}
+
+// stopTimeout is as long as it takes to say goodbye to all, and more.
+func (s *Server) stopTimeout() time.Duration {
+	if s.cfg.StopTimeout > 0 {
+		return s.cfg.StopTimeout
+	}
+	batches := s.rt.Len() / s.rt.cfg.DrainBatch
+	return DefaultStopTimeout + time.Duration(batches)*s.rt.cfg.DrainPause
+}
+
+// await runs code that is not ours and waits for it until ctx is done, and a
+// little longer if it is done already.
+func await(ctx context.Context, f func(), what string) error {
+	returned := make(chan struct{})
+	go func() {
+		defer close(returned)
+		f()
+	}()
+	select {
+	case <-returned:
+		return nil
+	case <-ctx.Done():
+	}
+	select {
+	case <-returned:
+		return nil
+	case <-time.After(forced):
+		return fmt.Errorf("actors: %s does not return: %w", what, ctx.Err())
+	}
 }
 
 // endRequests waits no longer than the grace, neither for requests nor for
@@ -277,7 +308,6 @@ func (cfg ServerConfig) withDefaults() ServerConfig {
 	cfg.ReadHeaderTimeout = pick(cfg.ReadHeaderTimeout, DefaultReadHeaderTimeout)
 	cfg.IdleTimeout = pick(cfg.IdleTimeout, DefaultServerIdleTimeout)
 	cfg.Grace = pick(cfg.Grace, DefaultGrace)
-	cfg.StopTimeout = pick(cfg.StopTimeout, DefaultStopTimeout)
 	return cfg
 }
 

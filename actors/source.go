@@ -7,8 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"os"
 	"reflect"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"unicode/utf8"
 
@@ -35,7 +37,7 @@ type source struct {
 	c      *Channel
 	value  any // io.Reader or iterator function
 	length int64
-	piece  int // bytes of a piece, which it counts for all the time
+	piece  int // bytes of a piece
 	whole  bool
 	text   bool
 
@@ -93,7 +95,11 @@ func sequence(v any) iter.Seq[any] {
 // lengthOf is how many bytes are left in a reader, -1 if it does not tell.
 func lengthOf(v any) int64 {
 	switch r := v.(type) {
-	case interface{ Len() int }: // bytes.Reader, bytes.Buffer, strings.Reader
+	case *bytes.Reader:
+		return int64(r.Len())
+	case *bytes.Buffer:
+		return int64(r.Len())
+	case *strings.Reader:
 		return int64(r.Len())
 	case interface {
 		io.Seeker
@@ -107,7 +113,10 @@ func lengthOf(v any) int64 {
 		if err != nil {
 			return -1
 		}
-		return max(info.Size()-at, 0)
+		if left := info.Size() - at; left > 0 {
+			return left
+		}
+		return -1 // or the system makes it up as it is read
 	}
 	return -1
 }
@@ -116,7 +125,7 @@ func lengthOf(v any) int64 {
 var errGivenUp = errors.New("actors: the channel has given up")
 
 // start begins to read.
-func (s *source) start() { s.c.ep.rt.sources.Go(s.run) }
+func (s *source) start() { s.c.ep.rt.sources.run(s.run) }
 
 func (s *source) run() {
 	returned := false
@@ -133,12 +142,18 @@ func (s *source) run() {
 		s.mu.Unlock()
 		s.c.box.Raise(sigPiece)
 	}()
-	err = s.each(s.value, s.length)
+	err = s.each(s.value, s.length, maxNested)
 	returned = true
 }
 
+// maxNested is how deep sequences of sequences may go.
+const maxNested = 64
+
 // each hands over what v consists of.
-func (s *source) each(v any, length int64) error {
+func (s *source) each(v any, length int64, deep int) error {
+	if deep == 0 {
+		return fmt.Errorf("%w: sequences within each other without end", ErrType)
+	}
 	v, err := resolve(v)
 	if err != nil || v == nil {
 		return err
@@ -148,7 +163,7 @@ func (s *source) each(v any, length int64) error {
 	}
 	if seq := sequence(v); seq != nil {
 		for item := range seq {
-			if err := s.each(item, -1); err != nil {
+			if err := s.each(item, -1, deep-1); err != nil {
 				return err
 			}
 		}
@@ -172,9 +187,13 @@ func (s *source) hand(p *transport.Packet, inside bool) error {
 	s.c.box.Raise(sigPiece)
 	select {
 	case <-s.turn:
-		return nil
+	case <-s.quit:
+	}
+	select { // both may be the case
 	case <-s.quit:
 		return errGivenUp
+	default:
+		return nil
 	}
 }
 
@@ -189,8 +208,8 @@ func (s *source) read(r io.Reader, length int64) error {
 		}
 		defer s.closes()
 	}
-	if length >= 0 {
-		r = io.LimitReader(r, length) // a file that grows is not sent further
+	if _, file := r.(*os.File); file && length >= 0 {
+		r = io.LimitReader(r, length) // one that grows is sent as long as it was
 	}
 	buf := make([]byte, s.piece)
 	kept, total, empty, first := 0, int64(0), 0, true
@@ -215,7 +234,11 @@ func (s *source) read(r io.Reader, length int64) error {
 			}
 		}
 		last := err == io.EOF
-		if last && total < length {
+		switch {
+		case length < 0:
+		case total > length:
+			return transport.ErrLength
+		case last && total < length:
 			last, err = false, io.ErrUnexpectedEOF
 		}
 		if p := s.packet(buf[:cut], first, last); p != nil {
@@ -311,7 +334,7 @@ func (s *source) giveUp() {
 		s.closer, _ = s.value.(io.Closer) // it was not its turn yet
 	}
 	if s.closer != nil {
-		go s.closes()
+		s.c.ep.rt.sources.run(s.closes)
 	}
 }
 
@@ -330,6 +353,7 @@ func (s *source) came() (p *transport.Packet, inside, over bool, err error) {
 
 // discardValue closes what will not be sent.
 func (c *Channel) discardValue(v any) {
+	v, _ = resolve(v)
 	if r, ok := v.(Response); ok {
 		v = r.Body
 	}

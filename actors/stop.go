@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/troupe-actors/troupe/supervisor"
@@ -38,8 +39,8 @@ func (rt *Runtime) Stop(ctx context.Context) error {
 	rt.mu.Unlock()
 	defer close(rt.stopped)
 	err := rt.drain(ctx, supervisor.CauseRuntimeStopped)
-	if e := rt.awaitSources(ctx); err == nil {
-		err = e
+	if n := rt.sources.wait(forced); n > 0 {
+		rt.log.Warn("readers or sequences that were given to Send do not return", "count", n)
 	}
 	rt.reg.Stop()
 	rt.timers.Close()
@@ -60,25 +61,48 @@ func (rt *Runtime) Stop(ctx context.Context) error {
 	return err
 }
 
-// awaitSources waits for the goroutines that read for channels, whose readers have
-// been closed: one that does not come back even so is left behind.
-func (rt *Runtime) awaitSources(ctx context.Context) error {
-	ended := make(chan struct{})
+// tally counts goroutines.
+type tally struct {
+	mu   sync.Mutex
+	n    int
+	none chan struct{} // closed when n falls to 0; nil while nobody waits
+}
+
+func (t *tally) run(f func()) {
+	t.mu.Lock()
+	t.n++
+	t.mu.Unlock()
 	go func() {
-		rt.sources.Wait()
-		close(ended)
+		defer func() {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if t.n--; t.n == 0 && t.none != nil {
+				close(t.none)
+				t.none = nil
+			}
+		}()
+		f()
 	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
+}
+
+// wait waits until there are none, but no longer than d, and returns how many
+// are left.
+func (t *tally) wait(d time.Duration) int {
+	t.mu.Lock()
+	if t.n > 0 {
+		if t.none == nil {
+			t.none = make(chan struct{})
+		}
+		none := t.none
+		t.mu.Unlock()
+		select {
+		case <-none:
+		case <-time.After(d):
+		}
+		t.mu.Lock()
 	}
-	select { // both may be the case
-	case <-ended:
-		return nil
-	case <-time.After(forced):
-		return fmt.Errorf("actors: readers that were given to Send do not return: %w", ctx.Err())
-	}
+	defer t.mu.Unlock()
+	return t.n
 }
 
 // closeDispatcher waits for handlers of actors that use [Runtime.Mailbox] until

@@ -20,7 +20,9 @@ func (t Typed[S]) props(rt *Runtime) (*actor.Props, error) {
 	return Callbacks{
 		Open: func(c *Channel) {
 			if t.Open != nil {
-				c.keepState(t.Open(c))
+				if s := t.Open(c); c.box.Here() { // else it was abandoned, and another has taken its place
+					c.keepState(s)
+				}
 			}
 		},
 		Message:   withState(t.Message),

@@ -12,8 +12,9 @@ type Item struct {
 	Done   func(Outcome, error)
 	Prompt bool // Done does not wait and is no code of the application's
 
-	First bool  // refused with ErrNotFirst unless it is the outbox's first item ever
+	First bool  // refused with ErrNotFirst unless it is the outbox's first item ever, but for Extra ones
 	Last  bool  // seals the outbox behind it
+	Extra bool  // a First may go in front of it
 	By    int64 // when it has waited long enough, on the owner's clock; 0: never; see Overdue
 
 	key any // of Latest
@@ -50,6 +51,22 @@ func (l *lane) push(it Item) {
 		}
 		l.latest[it.key] = l.first + uint64(l.n)
 	}
+	l.n++
+}
+
+// pushFront puts an item without a key in front of all others.
+func (l *lane) pushFront(it Item) {
+	if l.n == 0 {
+		l.push(it)
+		return
+	}
+	if int(l.n) == len(*l.ring) {
+		l.grow()
+	}
+	r := *l.ring
+	l.head = (l.head - 1) & int32(len(r)-1)
+	l.first--
+	r[l.head] = it
 	l.n++
 }
 

@@ -116,7 +116,7 @@ func (b *bench) hear(cfg Config, manual bool, receive func(*fake, actor.Context)
 	cfg.Dispatcher = b.disp
 	f := &fake{manual: manual}
 	f.Init(&cfg, f)
-	f.Hold(manual)
+	f.Hold(manual, manual)
 	pid := b.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
 		switch ctx.Message().(type) {
 		case *actor.Started, *actor.Stopping, *actor.Stopped, *actor.Restarting:
@@ -250,7 +250,7 @@ func TestCloseIsImpatientWithAnOwnerThatIsHeldUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := new(fake)
 		f.Init(&Config{Messages: 3}, f)
-		f.Hold(true)
+		f.Hold(true, true)
 		time.Sleep(999 * time.Millisecond)
 		for i := range 5 {
 			if err := f.Post(Item{Message: i}, Close); err != nil {

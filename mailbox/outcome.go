@@ -40,6 +40,7 @@ var (
 	ErrBudget    = errors.New("mailbox: the runtime's byte budget is spent")
 	ErrTooBig    = errors.New("mailbox: larger than the mailbox may hold at all")
 	ErrKey       = errors.New("mailbox: the key of Latest must be comparable and not nil")
+	ErrNoContext = errors.New("mailbox: Block wants a context that is not nil")
 	ErrNotFirst  = errors.New("mailbox: something was sent before")
 	ErrOverdue   = errors.New("mailbox: not written in time")
 	ErrSelfBlock = errors.New("mailbox: Block from the mailbox's own handler would wait for itself")

@@ -51,8 +51,12 @@ func (p Policy) Until(t time.Time) (Policy, context.CancelFunc) {
 // with Reject. The key must be comparable and not nil: else ErrKey.
 func Latest(key any) Policy { return Policy{kind: policyLatest, key: key} }
 
-// Check returns ErrKey for a Latest whose key cannot be one.
+// Check returns ErrKey for a Latest whose key cannot be one, and ErrNoContext
+// for a Block without a context.
 func (p Policy) Check() error {
+	if p.kind == policyBlock && p.ctx == nil {
+		return ErrNoContext
+	}
 	if p.kind == policyLatest && (p.key == nil || !reflect.ValueOf(p.key).Comparable()) {
 		return ErrKey
 	}

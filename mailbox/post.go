@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -124,13 +125,13 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 		}
 		if p.kind == policyLatest {
 			it.key = p.key
-			if old := m.out.waiting(p.key); old != nil && !old.First {
+			if old := m.out.waiting(p.key); old != nil && !it.First {
 				return m.replaceAndUnlock(old, it)
 			}
 		}
 		messages, bytes := m.cfg.messages(), m.cfg.bytes()
 		if p.kind == policyClose && !m.heldLong() {
-			messages, bytes = patientMessages*messages, patientBytes*bytes
+			messages, bytes = times(patientMessages, messages), times(patientBytes, bytes)
 		}
 		err := m.fit(it.Size, messages, bytes)
 		for err != nil && p.kind == policyDropOldest && m.dropOldest(it.Size) {
@@ -138,8 +139,7 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 		}
 		if err == nil {
 			m.outBytes += it.Size
-			m.out.push(it)
-			m.taken(it)
+			m.enter(it)
 			m.scheduleAndUnlock()
 			return nil
 		}
@@ -157,9 +157,23 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 	}
 }
 
-// taken notes what an item that is now in the outbox means for others.
-func (m *Mailbox) taken(it Item) {
-	m.begun = true
+// enter puts an item in its place.
+func (m *Mailbox) enter(it Item) {
+	if it.First {
+		for it.Last && m.out.n > 0 { // nothing goes behind it
+			m.lose(m.popOut(), Closed)
+		}
+		it.key = nil // what replaced it would be no First
+		m.out.pushFront(it)
+	} else {
+		m.out.push(it)
+	}
+	m.entered(it)
+}
+
+// entered notes what an item that is now in the outbox means for others.
+func (m *Mailbox) entered(it Item) {
+	m.begun = m.begun || !it.Extra
 	if it.Last {
 		m.sealed = true
 		m.wakeWaiters()
@@ -189,9 +203,17 @@ func (m *Mailbox) heldLong() bool {
 		time.Duration(time.Now().UnixNano()-m.rare.heldAt) >= heldUpLong
 }
 
+// times is n times k, or as much as an int can be.
+func times(k, n int) int {
+	if n > math.MaxInt/k {
+		return math.MaxInt
+	}
+	return k * n
+}
+
 // fit reserves room for one more item of the outbox.
 func (m *Mailbox) fit(size, messages, bytes int) error {
-	if int(m.out.n+m.unpaid) >= messages || m.bytes+size > bytes {
+	if int(m.out.n+m.unpaid) >= messages || size > bytes-m.bytes {
 		return ErrFull
 	}
 	if !m.cfg.Budget.Take(size) {
@@ -277,7 +299,7 @@ func (m *Mailbox) replaceAndUnlock(old *Item, it Item) error {
 	*old = it
 	m.outBytes += it.Size
 	m.leaves(was)
-	m.taken(it)
+	m.entered(it)
 	m.lose(was, Dropped)
 	m.scheduleAndUnlock()
 	return nil
@@ -366,20 +388,20 @@ func (m *Mailbox) Take() (Item, bool) {
 	m.unpaid++
 	it := m.out.pop()
 	m.leaves(it)
+	m.begun = true
 	return it, true
 }
 
-// Charge reserves size bytes more for an item that was taken and turns out to
-// be larger than its Size. Settle gives them back. Only while draining.
+// Charge counts size bytes for an item that was taken, over its Size, until Settle
+// gives them back. They are there already, so there is no limit but that of one
+// item: others have to wait. Only while draining.
 func (m *Mailbox) Charge(size int) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.bytes+size > m.cfg.bytes() {
+	if size > m.cfg.bytes() {
 		return ErrTooBig
 	}
-	if !m.cfg.Budget.Take(size) {
-		return ErrBudget
-	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cfg.Budget.add(size)
 	m.bytes += size
 	return nil
 }
@@ -408,6 +430,9 @@ func (m *Mailbox) Overdue(now int64) (next int64) {
 			}
 			return false
 		}
+		if it.First {
+			m.begun = false // another may come
+		}
 		m.leaves(it)
 		m.giveBack(it.Size)
 		m.lose(it, Failed)
@@ -427,12 +452,16 @@ func (m *Mailbox) Settle(n, size int) {
 	m.mu.Unlock()
 }
 
-// Hold tells that the owner has no room for what waits in the outbox (true),
-// so that posting to it wakes nobody, or has room again.
-func (m *Mailbox) Hold(held bool) {
+// Hold tells that what waits in the outbox has to wait (true), so that posting to
+// it wakes nobody, or that it can be taken again. Slow says that this is because
+// the peer does not take what it is given.
+func (m *Mailbox) Hold(held, slow bool) {
 	m.mu.Lock()
-	if held && (!m.held || m.rare == nil || m.rare.heldAt == 0) {
+	switch {
+	case slow && (m.rare == nil || m.rare.heldAt == 0):
 		m.rarely().heldAt = time.Now().UnixNano()
+	case !slow && m.rare != nil:
+		m.rare.heldAt = 0
 	}
 	m.held = held
 	m.scheduleAndUnlock()
