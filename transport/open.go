@@ -2,11 +2,13 @@ package transport
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
+	"os"
+	"slices"
 	"time"
 )
 
@@ -91,8 +93,23 @@ func (c *Config) WebSocket(w http.ResponseWriter, r *http.Request, header http.H
 // for IdleTimeout (if that is 0 for ReadTimeout) or until the server is shut down,
 // and is a new connection of the server's, in StateNew, when the next request
 // begins. What the client sends on after its request, up to 16 KiB, is kept for
-// that. Otherwise it is thrown away, and is a Fault beyond 1 MiB. A request whose
-// body has not been read to its end is the connection's last.
+// that. Otherwise it is thrown away, and is a Fault beyond 1 MiB.
+//
+// A request is the connection's last if its body has not been read to its end, as
+// the wire had it (what middleware made of r does not count), or if
+// SetKeepAlivesEnabled forbids another. The server's hooks run for a connection that
+// comes back as for a new one; a panic of theirs costs that connection. With a
+// ConnContext or ConnState, which may rely on the connection's type, a request on
+// which the client has sent another, without waiting for the response, is the last,
+// and on systems other than Linux and on connections that are no sockets every one is.
+//
+// On a link of HTTP/1 that stays with the handler nobody watches the connection
+// while a part of the request's body is unread (Hold throws up to 256 KiB away) or
+// once the client has sent a byte behind the request. Such a link hears that its
+// client has gone only from a write that fails: whoever opens one should write now
+// and then, or bound its life.
+//
+// A CONNECT is refused with 405, as its answer would not be a response with a body.
 func (c *Config) Stream(w http.ResponseWriter, r *http.Request, framing Framing, status int, header http.Header) (Link, error) {
 	if framing != FramingStream && framing != FramingSSE {
 		return nil, fmt.Errorf("transport: %v is not a framing of a response body", framing)
@@ -106,16 +123,25 @@ func (c *Config) Stream(w http.ResponseWriter, r *http.Request, framing Framing,
 	if err := c.checkDriver(r); err != nil {
 		return nil, err
 	}
+	method, bodyRead := r.Method, false
+	if ownWriter(w) {
+		method, bodyRead = asSent(w)
+	}
+	if method == http.MethodConnect || r.Method == http.MethodConnect { // RFC 9110 §9.3.6
+		e := refuse(http.StatusMethodNotAllowed, "a stream is no tunnel")
+		e.Header = http.Header{"Allow": {"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}}
+		return nil, e
+	}
 	res := response{
 		framing: framing,
 		status:  status,
 		header:  mergeHeader(w.Header(), header),
-		toHead:  r.Method == http.MethodHead,
+		toHead:  r.Method == http.MethodHead || method == http.MethodHead,
 		http10:  !r.ProtoAtLeast(1, 1),
 		last:    asksClose(w.Header()) || asksClose(header),
 	}
 	if ownWriter(w) {
-		return c.hijackedStream(w, r, res)
+		return c.hijackedStream(w, r, res, bodyRead)
 	}
 	if r.ProtoMajor != 1 && c.Driver == DriverPoller || !canFlush(w) {
 		return nil, refuse(http.StatusInternalServerError, "the response cannot be streamed")
@@ -126,13 +152,20 @@ func (c *Config) Stream(w http.ResponseWriter, r *http.Request, framing Framing,
 	return l, nil
 }
 
-func (c *Config) hijackedStream(w http.ResponseWriter, r *http.Request, res response) (Link, error) {
-	res.server, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
-	reusable := res.server != nil && !res.last && !res.http10 && !r.Close && bodyRead(r)
+func (c *Config) hijackedStream(w http.ResponseWriter, r *http.Request, res response, bodyRead bool) (Link, error) {
+	res.server = serverOf(r.Context())
+	reusable := res.server != nil && !res.last && !res.http10 && !r.Close && bodyRead
 	nc, early, err := hijack(w)
 	if err != nil {
 		return nil, err
 	}
+	waits := patient(nc)
+	if t, ok := nc.(*tls.Conn); ok && reusable {
+		var more []byte
+		more, waits = decrypted(t)
+		early = append(early, more...)
+	}
+	reusable = reusable && (waits || !hooked(res.server))
 	var l *streamLink
 	if c.usePoller(nc) {
 		l, err = newPolledStream(c.Poller, nc)
@@ -142,8 +175,10 @@ func (c *Config) hijackedStream(w http.ResponseWriter, r *http.Request, res resp
 			nc.Close()
 			return nil, noDescriptor(nc, err)
 		}
+		w := newConnWire(nc)
+		w.shy = reusable && waits
 		l = &streamLink{}
-		l.wire = newConnWire(nc)
+		l.wire = w
 	}
 	l.cfg, l.layout, l.response = c, streamLayout(res.framing, false), res
 	if reusable {
@@ -155,17 +190,21 @@ func (c *Config) hijackedStream(w http.ResponseWriter, r *http.Request, res resp
 	return l, nil
 }
 
-// bodyRead tells whether nothing of the request's body is left, without waiting
-// and without asking the client for it.
-func bodyRead(r *http.Request) bool {
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 { // middleware may have wrapped NoBody
-		return true
+// decrypted takes what a TLS connection has read from its socket already, and tells
+// whether everything else will be seen to arrive there. More than can be kept is
+// left.
+func decrypted(t *tls.Conn) (b []byte, all bool) {
+	if t.SetReadDeadline(time.Unix(1, 0)) != nil {
+		return nil, false
 	}
-	if r.ContentLength < 0 || r.Header["Expect"] != nil {
-		return false
+	var err error
+	for err == nil && len(b) <= maxEarly {
+		var n int
+		b = slices.Grow(b, 512)
+		n, err = t.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
 	}
-	_, err := r.Body.Read(nil)
-	return err == io.EOF
+	return b, t.SetReadDeadline(time.Time{}) == nil && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func streamLayout(f Framing, chunked bool) layout {
@@ -234,8 +273,9 @@ func hijack(w http.ResponseWriter) (net.Conn, []byte, error) {
 // buffered is what the server read behind the request.
 func buffered(r *bufio.Reader) ([]byte, error) {
 	n := r.Buffered()
-	if n > readBytes-maxEarly {
-		return nil, fmt.Errorf("%d bytes came with the request: at most %d", n, readBytes-maxEarly)
+	const most = readBytes - maxEarly - largeRead // that much may come from unreplay
+	if n > most {
+		return nil, fmt.Errorf("%d bytes came with the request: at most %d", n, most)
 	}
 	b, err := r.Peek(n)
 	return b[:n:n], err

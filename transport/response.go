@@ -51,6 +51,9 @@ func (l *streamLink) Begin(h *Head, length int64) (bool, error) {
 			l.endConnection()
 		}
 	}
+	if l.flags.has(flagReusable) && !keepAlives(l.server) {
+		l.endConnection()
+	}
 	l.begun, l.left = true, max(length, -1)
 	l.body = !l.toHead && bodyAllowed(l.status)
 	l.setDefaults()
@@ -155,6 +158,12 @@ func (l *streamLink) short() bool { return l.body && l.left > 0 }
 // endsWithConnection tells whether nothing else says where the body ends.
 func (l *streamLink) endsWithConnection() bool {
 	return l.body && l.http10 && l.left < 0 && !l.bare && l.held == nil
+}
+
+// said tells whether the client may take the response for complete: all that it
+// needs for that is with the wire.
+func (l *streamLink) said() bool {
+	return l.begun && l.out == nil && l.err == nil && (l.flags.has(flagClosing) || l.body && l.left == 0)
 }
 
 // complete tells whether the response has reached the system whole.

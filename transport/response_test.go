@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -92,10 +93,24 @@ func (o *owner) say(s ...string) {
 	}
 }
 
+// serveHandler runs a server that does not look at its connections, as httptest's
+// own do.
 func serveHandler(t testing.TB, h http.Handler) *httptest.Server {
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
+	s := httptest.NewUnstartedServer(h)
+	s.URL = "http://" + s.Listener.Addr().String()
+	serveUntilEnd(t, s.Config, s.Listener)
 	return s
+}
+
+func serveUntilEnd(t testing.TB, s *http.Server, l net.Listener) {
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	t.Cleanup(func() {
+		s.Close()
+		if err := <-served; err != http.ErrServerClosed {
+			t.Error(err)
+		}
+	})
 }
 
 // read reads one response and says what it was.
@@ -436,4 +451,20 @@ func TestHTTP2Responses(t *testing.T) {
 			t.Errorf("%v: %v %q %v", c, resp, b, err)
 		}
 	}
+}
+
+// serveTLSAt runs a server over TLS, and tells where and how it is reached.
+func serveTLSAt(t testing.TB, s *http.Server, wrap ...func(net.Listener) net.Listener) (addr string, client *tls.Config) {
+	lender := httptest.NewUnstartedServer(nil) // has a certificate
+	lender.StartTLS()
+	lender.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range wrap {
+		l = w(l)
+	}
+	serveUntilEnd(t, s, tls.NewListener(l, &tls.Config{Certificates: lender.TLS.Certificates}))
+	return l.Addr().String(), lender.Client().Transport.(*http.Transport).TLSClientConfig
 }

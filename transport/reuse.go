@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -17,12 +18,47 @@ func serveNext(s *http.Server, c net.Conn, early []byte) {
 	if l.idle == 0 {
 		l.idle = s.ReadTimeout // as net/http has it
 	}
-	if len(early) <= maxEarly {
-		_ = s.Serve(l) // that it was shut down shows in what it has not accepted
+	// A server that was hooked only now, or that no longer keeps its connections,
+	// has no use for this one.
+	if keepAlives(s) && (len(early) == 0 || !hooked(s)) && l.serve(s) {
+		return
 	}
-	if !l.accepted {
-		shut(c)
+	linger(c)
+}
+
+// serve tells whether the server has the connection.
+func (l *nextRequest) serve(s *http.Server) (has bool) {
+	defer func() {
+		if v := recover(); v != nil { // a hook's, before the server had a goroutine for the connection
+			has = false
+			logf(s, "transport: panic giving the connection of %v back to its server: %v\n%s", l.c.RemoteAddr(), v, debug.Stack())
+		}
+	}()
+	_ = s.Serve(l) // that it was shut down shows in what it has not accepted
+	return l.accepted
+}
+
+// farewell is how long linger waits, as net/http does.
+const farewell = 500 * time.Millisecond
+
+// linger closes a connection whose client may not have read everything yet, and may
+// be sending: closing at once would reset the connection, and the reset may
+// overtake what is under way (RFC 9112 §9.6). It waits for the client to close, for
+// a moment.
+func linger(c net.Conn) {
+	defer shut(c)
+	if c.SetDeadline(time.Now().Add(farewell)) != nil {
+		return
 	}
+	if t, ok := c.(*tls.Conn); ok {
+		_ = t.CloseWrite() // an alert, if there is room for it
+		c = t.NetConn()
+		_ = c.SetDeadline(time.Now().Add(farewell)) // the alert had one of its own
+	}
+	if w, ok := c.(interface{ CloseWrite() error }); ok {
+		_ = w.CloseWrite()
+	}
+	_, _ = io.Copy(io.Discard, c) // whatever ends it
 }
 
 // shut closes a connection without waiting to write the alert that

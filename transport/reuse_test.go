@@ -66,14 +66,13 @@ func TestPipelinedRequests(t *testing.T) {
 	}
 	t.Run("TLS", func(t *testing.T) {
 		h := streams(t, ways[1], transport.FramingStream, sayPath)
-		s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		addr, config := serveTLSAt(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.TLS == nil || !r.TLS.HandshakeComplete {
 				t.Error(r.URL, "without TLS")
 			}
 			h.ServeHTTP(w, r)
-		}))
-		t.Cleanup(s.Close)
-		c, err := tls.Dial("tcp", s.Listener.Addr().String(), s.Client().Transport.(*http.Transport).TLSClientConfig)
+		})})
+		c, err := tls.Dial("tcp", addr, config)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,7 +240,6 @@ func TestEarlyRequestsAreBounded(t *testing.T) {
 				if c.reused != strings.HasSuffix(string(rest), "plain") {
 					t.Errorf("then %q", rest)
 				}
-				s.Close()
 				if held.Load() != 0 {
 					t.Errorf("%d bytes held at the end", held.Load())
 				}

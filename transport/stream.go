@@ -38,9 +38,8 @@ func (l *streamLink) Next() (Incoming, bool) {
 	if l.flags.has(flagEnded) || l.flags.has(flagFaulted) && !l.flags.has(flagDiscard) {
 		return Incoming{}, false
 	}
-	if l.flags.has(flagReusable) && l.flags.has(flagFinWanted|flagDiscard) && l.complete() {
-		l.flags |= flagEnded
-		return Incoming{Kind: KindEnd, Err: io.EOF}, true
+	if l.flags.has(flagReusable) && l.said() {
+		return l.nextBehind()
 	}
 	b := readBuffers.Get().(*readBuffer)
 	defer b.free()
@@ -67,13 +66,28 @@ func (l *streamLink) Next() (Incoming, bool) {
 	return Incoming{}, false
 }
 
-// keep stores input for the next request. Where there is too much of it, or the
-// budget refuses, no request can follow.
+// nextBehind leaves what comes behind a response that was said to who goes on with
+// the connection: the client may have sent it as an answer to that.
+func (l *streamLink) nextBehind() (Incoming, bool) {
+	err := io.EOF
+	if !l.flags.has(flagFinWanted|flagDiscard) || !l.complete() {
+		_, err = l.wire.read(nil)
+	}
+	if err == errAgain {
+		return Incoming{}, false
+	}
+	l.flags |= flagEnded
+	return Incoming{Kind: KindEnd, Err: err}, true
+}
+
+// keep stores input for the next request. Where there is too much of it, the
+// budget refuses, or the connection with what was kept would not be what the
+// server's hooks expect, no request can follow.
 func (l *streamLink) keep(b []byte) bool {
 	need := len(l.early) + len(b)
 	if need > cap(l.early) {
 		size := min(max(need, 2*cap(l.early)), maxEarly)
-		if need > maxEarly || l.cfg.Reserve != nil && !l.cfg.Reserve(size-cap(l.early)) {
+		if need > maxEarly || hooked(l.server) || l.cfg.Reserve != nil && !l.cfg.Reserve(size-cap(l.early)) {
 			l.endConnection()
 			return false
 		}

@@ -18,7 +18,8 @@ type wire interface {
 	wake()
 
 	// read fills p with what has arrived. It returns n > 0, or one of errAgain,
-	// io.EOF or what the system said.
+	// io.EOF or what the system said. Without room it takes nothing and tells only
+	// an end that is known.
 	read(p []byte) (n int, err error)
 
 	// writev takes as much of the buffers as it can without waiting and does not

@@ -15,16 +15,21 @@ const (
 	smallRead = 4 << 10
 	largeRead = 16 << 10
 
-	// writeChunk is how much a writing goroutine takes at a time.
+	// writeChunk is how much a writing goroutine takes at a time, and writePiece how
+	// much of it is written, and counted as such, at once.
 	writeChunk = 64 << 10
+	writePiece = 16 << 10
 )
 
 // connWire drives any net.Conn (TLS among them) with goroutines. The reader
 // lives from start to the end of input and never reads ahead of the owner: it
-// waits until its buffer was emptied. The writer lives while there is something
-// to write. close ends both, and waits for neither.
+// waits until its buffer was emptied. A shy one does not even begin to read before
+// the owner asks for what has arrived: what the owner does not want stays where the
+// connection's next reader finds it. The writer lives while there is something to
+// write. close ends both, and waits for neither.
 type connWire struct {
-	c net.Conn
+	c   net.Conn
+	shy bool // the connection must be a patient one
 
 	mu   sync.Mutex
 	room sync.Cond // reader: the buffer was emptied, or closed
@@ -34,6 +39,8 @@ type connWire struct {
 	inErr   error  // what ended the reader; the owner sees it once in is empty
 	inDone  bool
 	reading bool // there is a reader
+	arrived bool // shy: something is there; reader → owner
+	wanted  bool // shy: the owner has asked for it; owner → reader
 	closed  bool
 	to      func(net.Conn, []byte) // with closed: gets the connection, from the reader if there is one
 	writing int                    // bytes the writer has in hand
@@ -41,6 +48,7 @@ type connWire struct {
 }
 
 func newConnWire(c net.Conn) *connWire {
+	boundNotSent(c)
 	w := &connWire{c: c}
 	w.room.L = &w.mu
 	return w
@@ -63,6 +71,9 @@ func (w *connWire) wake() {
 }
 
 func (w *connWire) reader() {
+	if w.shy && !w.awaitOwner() {
+		return
+	}
 	size := smallRead
 	buf := make([]byte, size)
 	for {
@@ -100,6 +111,32 @@ func (w *connWire) reader() {
 			buf = make([]byte, size)
 		}
 	}
+}
+
+// awaitOwner returns when the owner wants what has arrived, or when a Read tells
+// the end. False: the connection was closed or yielded.
+func (w *connWire) awaitOwner() bool {
+	_, err := awaitInput(w.c)
+	w.mu.Lock()
+	w.arrived = err == nil
+	closed := w.closed
+	w.mu.Unlock()
+	if !closed && err != nil {
+		return true
+	}
+	if !closed {
+		w.sink.Readable()
+		w.mu.Lock()
+		for !w.wanted && !w.closed {
+			w.room.Wait()
+		}
+		closed = w.closed
+		w.mu.Unlock()
+	}
+	if closed {
+		w.leave(err)
+	}
+	return !closed
 }
 
 // leave is the reader's last act on a connection that was closed or yielded. err
@@ -141,18 +178,24 @@ func (w *connWire) yield(to func(net.Conn, []byte)) bool {
 func (w *connWire) read(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.in) > 0 {
-		n := copy(p, w.in)
-		w.in = w.in[n:]
-		if len(w.in) == 0 {
+	switch {
+	case len(w.in) == 0 && w.inDone:
+		return 0, w.inErr
+	case len(p) == 0:
+		return 0, errAgain
+	case len(w.in) == 0:
+		if w.arrived && !w.wanted {
+			w.wanted = true
 			w.room.Signal()
 		}
-		return n, nil
+		return 0, errAgain
 	}
-	if w.inDone {
-		return 0, w.inErr
+	n := copy(p, w.in)
+	w.in = w.in[n:]
+	if len(w.in) == 0 {
+		w.room.Signal()
 	}
-	return 0, errAgain
+	return n, nil
 }
 
 var writeChunks = sync.Pool{New: func() any { return new([writeChunk]byte) }}
@@ -179,14 +222,23 @@ func (w *connWire) writev(bufs [][]byte) (int, error) {
 }
 
 func (w *connWire) writer(chunk *[writeChunk]byte, n int) {
-	written, err := w.c.Write(chunk[:n])
+	var s Sink
+	for rest := chunk[:n]; len(rest) > 0; {
+		written, err := w.c.Write(rest[:min(len(rest), writePiece)])
+		rest = rest[written:]
+		w.mu.Lock()
+		w.writing = len(rest) // with an error those bytes stay unsent
+		w.outErr = err
+		if s = w.sink; w.closed {
+			s = nil
+		}
+		w.mu.Unlock()
+		if err != nil {
+			break
+		}
+	}
 	writeChunks.Put(chunk)
-	w.mu.Lock()
-	w.writing = n - written // not zero only with an error: those bytes stay unsent
-	w.outErr = err
-	s, closed := w.sink, w.closed
-	w.mu.Unlock()
-	if s != nil && !closed {
+	if s != nil {
 		s.Writable()
 	}
 }

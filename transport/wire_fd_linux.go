@@ -102,6 +102,7 @@ func (w *fdWire) open(p *Poller, c net.Conn) error {
 	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		w.remote = a.AddrPort()
 	}
+	boundNotSentOf(uintptr(fd))
 	w.poller, w.fd = p, int32(fd)
 	c.Close()
 	return nil
@@ -168,6 +169,12 @@ func (w *fdWire) ready(events uint32) {
 }
 
 func (w *fdWire) read(p []byte) (int, error) {
+	if len(p) == 0 {
+		if w.bits.Load()&bitEnd != 0 {
+			return 0, io.EOF
+		}
+		return 0, errAgain
+	}
 	old := w.bits.And(^bitReadable)
 	if old&bitReadable == 0 {
 		if old&bitBroken != 0 {

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net"
@@ -14,11 +15,13 @@ import (
 // heldWire writes through an http.ResponseWriter that net/http does not give
 // away (HTTP/2) or that middleware has wrapped. The writer is the handler's own
 // goroutine, lent by Hold. There is no input; the end of the request's context is
-// its end.
+// its end, and where net/http does not watch for that a write that fails.
 type heldWire struct {
 	w     http.ResponseWriter
 	rc    *http.ResponseController
 	ctx   context.Context
+	body  io.Reader     // what may be left of the request's; nil: nothing that is in the way
+	last  time.Duration // for what net/http writes by itself
 	addrs func() (remote, local net.Addr)
 
 	mu      sync.Mutex
@@ -36,13 +39,17 @@ type heldWire struct {
 	over    bool // the request has ended
 	closed  bool
 	held    bool        // hold was called
-	holding bool        // and has not returned
+	holding bool        // and has not been left
+	wrote   bool        // it has begun to write the response
 	stop    func() bool // ends the watch of ctx
 }
 
 func newHeldWire(w http.ResponseWriter, r *http.Request) *heldWire {
-	h := &heldWire{w: w, rc: http.NewResponseController(w), ctx: r.Context()}
+	h := &heldWire{w: w, rc: http.NewResponseController(w), ctx: r.Context(), last: writeTimeout(serverOf(r.Context()))}
 	h.work.L = &h.mu
+	if r.ProtoMajor == 1 && r.Body != nil && r.Header["Expect"] == nil { // else reading would ask for it
+		h.body = r.Body
+	}
 	remote := textAddr(r.RemoteAddr)
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	h.addrs = func() (net.Addr, net.Addr) { return remote, local }
@@ -154,8 +161,12 @@ func (h *heldWire) close() {
 	h.work.Signal()
 }
 
-// cut makes all writing fail, so that the client sees a response that broke off.
-func (h *heldWire) cut() error { return h.rc.SetWriteDeadline(time.Unix(1, 0)) }
+// cut makes all writing fail, so that the client sees a response that broke off,
+// and ends a wait for the request's body.
+func (h *heldWire) cut() error {
+	_ = h.rc.SetReadDeadline(time.Unix(1, 0))
+	return h.rc.SetWriteDeadline(time.Unix(1, 0))
+}
 
 func (h *heldWire) yield(func(net.Conn, []byte)) bool { return false }
 
@@ -166,14 +177,15 @@ func (h *heldWire) hold() {
 		return
 	}
 	h.held, h.holding = true, true
-	// The server's timeouts are for ordinary requests.
-	_ = h.rc.SetWriteDeadline(time.Time{})
-	_ = h.rc.SetReadDeadline(time.Time{})
-
+	whole := false
+	defer func() { h.leave(whole) }()
+	h.setDeadlines(time.Time{}) // the server's timeouts are for ordinary requests
+	_ = h.aside(h.drain)        // its end is the request's
 	for !h.begun && !h.closed {
 		h.work.Wait()
 	}
 	if h.begun && !h.broken {
+		h.wrote = true
 		if h.outErr = h.aside(h.writeHead); h.outErr != nil {
 			h.tell(false, true)
 		}
@@ -191,13 +203,57 @@ func (h *heldWire) hold() {
 		}
 		h.tell(false, true)
 	}
-	// The handler is about to return and end the response: the request is over
-	// even if nobody else says so.
+	whole = true
+}
+
+// leave is the last that hold does, also when the writer has panicked. The handler
+// is about to return and end the response: the request is over even if nobody else
+// says so.
+func (h *heldWire) leave(whole bool) {
 	h.holding, h.over = false, true
-	h.tell(true, false)
-	if h.broken && h.cut() != nil {
+	if !whole {
+		h.outErr = errWriterPanicked
+		h.broken = h.broken || h.wrote
+	}
+	h.tell(true, !whole)
+	if !h.broken {
+		h.setDeadlines(time.Now().Add(h.last)) // for the end, which net/http writes
+	} else if h.cut() != nil && whole {
 		panic(http.ErrAbortHandler) // or net/http would end the response as if it were whole
 	}
+}
+
+var errWriterPanicked = errors.New("transport: the response writer panicked")
+
+// maxUnread is how much net/http reads of a body that nobody wants.
+const maxUnread = 256 << 10
+
+// drain reads what is left of the request's body: net/http watches the connection
+// only from there on, and will not write the head before either.
+func (h *heldWire) drain() error {
+	if h.body == nil || !h.limit(time.Now().Add(h.last)) {
+		return nil
+	}
+	_, err := io.CopyN(io.Discard, h.body, maxUnread)
+	h.limit(time.Time{})
+	return err
+}
+
+// limit sets when reading and writing fail, unless they have been made to already.
+func (h *heldWire) limit(by time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.broken {
+		h.setDeadlines(by)
+	}
+	return !h.broken
+}
+
+// setDeadlines has no error that matters: a writer that knows none leaves it to the
+// server's timeouts and the client's end.
+func (h *heldWire) setDeadlines(by time.Time) {
+	_ = h.rc.SetReadDeadline(by)
+	_ = h.rc.SetWriteDeadline(by)
 }
 
 // aside writes without mu.
@@ -225,18 +281,33 @@ func (h *heldWire) writeHead() error {
 	if h.length >= 0 && body {
 		out["Content-Length"] = []string{strconv.FormatInt(h.length, 10)}
 	}
-	h.w.WriteHeader(h.status)
-	if h.length >= 0 || !body {
+	if !h.limit(time.Now().Add(h.last)) { // nobody else would see it stuck: it does not count as unsent
 		return nil
 	}
-	return h.rc.Flush()
+	h.w.WriteHeader(h.status)
+	var err error
+	if h.length < 0 && body {
+		err = h.rc.Flush()
+	}
+	h.limit(time.Time{})
+	return err
 }
 
+// writeChunk counts what it has written piece by piece, so that a client that is
+// slow is seen to take something.
 func (h *heldWire) writeChunk() error {
-	if _, err := h.w.Write(h.chunk[:h.writing]); err != nil {
-		return err
+	for rest := h.chunk[:h.writing]; ; { // the owner leaves both alone until all is written
+		n := min(len(rest), writePiece)
+		if _, err := h.w.Write(rest[:n]); err != nil {
+			return err
+		}
+		if rest = rest[n:]; len(rest) == 0 {
+			return h.rc.Flush()
+		}
+		h.mu.Lock()
+		h.writing = len(rest)
+		h.mu.Unlock()
 	}
-	return h.rc.Flush()
 }
 
 func (h *heldWire) remoteAddr() net.Addr { r, _ := h.addrs(); return r }

@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -39,10 +40,11 @@ func TestSessionOfStream(t *testing.T) {
 	for _, w := range ways[:2] {
 		t.Run(w.name, func(t *testing.T) {
 			h := streams(t, w, transport.FramingSSE, sayPath)
-			s := serveHandler(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("X-Middleware", "yes")
 				h.ServeHTTP(&session{ResponseWriter: w}, r)
 			}))
+			t.Cleanup(s.Close)
 			resp, err := s.Client().Get(s.URL + "/a")
 			if err != nil {
 				t.Fatal(err)
@@ -184,11 +186,12 @@ func TestCompressed(t *testing.T) {
 			o.begin(nil, length)
 			sayPath(o, r)
 		})
-		s := serveHandler(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			z := gzip.NewWriter(w)
 			defer z.Close()
 			h.ServeHTTP(compressed{w, z}, r)
 		}))
+		t.Cleanup(s.Close)
 		resp, err := s.Client().Get(s.URL + "/a") // it asks for gzip, and undoes it
 		if err != nil {
 			t.Fatal(err)
