@@ -29,9 +29,9 @@ const pieceBytes = 16 << 10
 //	goroutine: read ─► next, sigPiece ─► channel: Queue, Flush ─► turn ─► read ...
 //
 // The goroutine is started by the channel when it is the source's turn. It ends
-// with the source, or when the channel gives up; Runtime.Stop waits for it. Its
-// one buffer is lent to the link until the kernel has taken it, so that a file of
-// any size takes as much memory as a piece.
+// with the source, or when the channel gives up; Runtime.Stop waits for it, for a
+// while. A reader's one buffer is lent to the link until the kernel has taken it, so
+// that a file of any size takes as much memory as a piece.
 type source struct {
 	// Immutable.
 	c      *Channel

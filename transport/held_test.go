@@ -198,13 +198,14 @@ func TestReleaseFreesReader(t *testing.T) {
 		cfg := transport.Config{}
 		links := make(chan transport.Link, 1)
 		left := make(chan bool)
-		s := serveHandler(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := &http.Server{WriteTimeout: time.Hour, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer close(left)
 			handler(t, links, func(w http.ResponseWriter, r *http.Request) (transport.Link, error) {
 				return cfg.Stream(controlled{w}, r, transport.FramingStream, 0, nil)
 			}).ServeHTTP(w, r)
-		}))
-		rawGet(t, s, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
+		})}
+		c := serveKind(t, "tcp", s)()
+		io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
 		o := own(t, <-links)
 		if begin {
 			o.begin(nil, -1)
