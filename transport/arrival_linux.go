@@ -26,8 +26,8 @@ func raw(c net.Conn) syscall.Conn {
 func patient(c net.Conn) bool { return raw(c) != nil }
 
 // awaitInput waits until a connection has something to read, or its read deadline.
-// What it had to take for that it returns. What a TLS connection has decrypted
-// already it does not see.
+// What it had to take for that it returns. It does not see what a TLS connection has
+// taken from its socket already.
 func awaitInput(c net.Conn) ([]byte, error) {
 	r := raw(c)
 	if r == nil {

@@ -11,12 +11,16 @@ import (
 	"net/http"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/troupe-actors/troupe/transport"
 )
+
+// patient tells whether sockets can be looked at here without taking from them.
+const patient = runtime.GOOS == "linux"
 
 // owned is a connection of the application's own type.
 type owned struct{ net.Conn }
@@ -67,7 +71,7 @@ func TestHooksSeeTheirConnections(t *testing.T) {
 						if want := map[string]string{"a": "path /a", "plain": "plain", "b": "path /b"}[path]; body != want {
 							t.Errorf("request %d: %q", i, body)
 						}
-						if resp.Close != (kind == "owned") {
+						if resp.Close != (kind == "owned" || !patient) {
 							t.Errorf("request %d: close %v", i, resp.Close)
 						}
 						if resp.Close {
@@ -78,7 +82,7 @@ func TestHooksSeeTheirConnections(t *testing.T) {
 					c = dial()
 					fmt.Fprintf(c, get+get, "a", "b")
 					r = bufio.NewReader(c)
-					if resp, body := read(t, r, "GET"); body != "path /a" {
+					if resp, body := read(t, r, "GET"); body != "path /a" || !resp.Close {
 						t.Errorf("%+v %q", resp, body)
 					}
 					if calls.Load() == 0 {
@@ -190,5 +194,64 @@ func TestKeepAlivesDisabled(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestNextRequestIsLeftAlone: what a client sends once it has the response is not
+// taken from the connection before its server has that back, as the bytes could be
+// given back only on a connection of another type.
+func TestNextRequestIsLeftAlone(t *testing.T) {
+	for _, kind := range []string{"tcp", "unix", "tls"} {
+		for _, w := range ways[:2] {
+			if kind == "tls" && w.driver == transport.DriverPoller || !patient {
+				continue
+			}
+			t.Run(kind+", "+w.name, func(t *testing.T) {
+				s := &http.Server{Handler: streams(t, w, transport.FramingStream, func(o *owner, r *http.Request) {
+					sayPath(o, r)
+					o.link.Close(0, "")
+					o.flush()
+					<-o.R // the next request is there
+					if in, ok := o.link.Next(); ok {
+						t.Error(describe(in))
+					}
+				})}
+				s.ConnContext = func(ctx context.Context, _ net.Conn) context.Context { return ctx }
+				c := serveKind(t, kind, s)()
+				r := bufio.NewReader(c)
+				for _, path := range []string{"/a", "/b"} {
+					io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+					if resp, body := read(t, r, "GET"); resp.Close || body != "path "+path {
+						t.Errorf("%+v %q", resp, body)
+					}
+				}
+				io.WriteString(c, "GET /plain HTTP/1.1\r\nHost: x\r\n\r\n")
+				if _, body := read(t, r, "GET"); body != "plain" {
+					t.Error(body)
+				}
+			})
+		}
+	}
+}
+
+// TestEndBehindResponse: a client that goes is heard also when only its next request
+// could still come.
+func TestEndBehindResponse(t *testing.T) {
+	for _, w := range ways[:2] {
+		t.Run(w.name, func(t *testing.T) {
+			end := make(chan string, 1)
+			s := serveHandler(t, streams(t, w, transport.FramingStream, func(o *owner, r *http.Request) {
+				o.begin(nil, 7)
+				sayPath(o, r)
+				end <- describe(o.next())
+				o.link.Release()
+			}))
+			c, r := rawGet(t, s, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+			read(t, r, "GET")
+			c.(*net.TCPConn).CloseWrite()
+			if got := <-end; got != "end EOF" {
+				t.Error(got)
+			}
+		})
 	}
 }

@@ -2,13 +2,10 @@ package transport
 
 import (
 	"bufio"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"slices"
 	"time"
 )
 
@@ -159,13 +156,7 @@ func (c *Config) hijackedStream(w http.ResponseWriter, r *http.Request, res resp
 	if err != nil {
 		return nil, err
 	}
-	waits := patient(nc)
-	if t, ok := nc.(*tls.Conn); ok && reusable {
-		var more []byte
-		more, waits = decrypted(t)
-		early = append(early, more...)
-	}
-	reusable = reusable && (waits || !hooked(res.server))
+	reusable = reusable && (patient(nc) || !hooked(res.server))
 	var l *streamLink
 	if c.usePoller(nc) {
 		l, err = newPolledStream(c.Poller, nc)
@@ -176,7 +167,9 @@ func (c *Config) hijackedStream(w http.ResponseWriter, r *http.Request, res resp
 			return nil, noDescriptor(nc, err)
 		}
 		w := newConnWire(nc)
-		w.shy = reusable && waits
+		// net/http has looked for a byte behind the request: without one there is
+		// nothing either that TLS has read from the socket and not handed out.
+		w.shy = reusable && len(early) == 0 && patient(nc)
 		l = &streamLink{}
 		l.wire = w
 	}
@@ -188,23 +181,6 @@ func (c *Config) hijackedStream(w http.ResponseWriter, r *http.Request, res resp
 		}
 	}
 	return l, nil
-}
-
-// decrypted takes what a TLS connection has read from its socket already, and tells
-// whether everything else will be seen to arrive there. More than can be kept is
-// left.
-func decrypted(t *tls.Conn) (b []byte, all bool) {
-	if t.SetReadDeadline(time.Unix(1, 0)) != nil {
-		return nil, false
-	}
-	var err error
-	for err == nil && len(b) <= maxEarly {
-		var n int
-		b = slices.Grow(b, 512)
-		n, err = t.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-	}
-	return b, t.SetReadDeadline(time.Time{}) == nil && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func streamLayout(f Framing, chunked bool) layout {

@@ -108,7 +108,7 @@ func TestConnectionIsReused(t *testing.T) {
 						t.Error(err)
 					}
 					resp.Body.Close()
-					if conn.Reused != (i > 0) {
+					if conn.Reused != (i > 0 && patient) { // httptest looks at its connections
 						t.Errorf("request %d: reused %v", i, conn.Reused)
 					}
 				}

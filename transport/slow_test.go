@@ -143,6 +143,7 @@ func TestNextRequestComesEarly(t *testing.T) {
 				o.link.Close(0, "")
 				o.link.CloseWrite()
 				o.link.Discard()
+				<-o.R // of Discard itself
 				for o.link.Flush() == nil && o.link.Pending() > 0 {
 					select {
 					case <-o.R: // the next request is there
