@@ -62,10 +62,10 @@ func TestEchoRefusesMoreThan16MiB(t *testing.T) {
 func TestEchoSlowsTheSender(t *testing.T) {
 	p := startProgram(t)
 	for _, tt := range []struct{ messages, size, head int }{
-		{6, 16 << 20, 2}, // 96 MiB; the reader starts when 32 are sent
-		{4000, 64 << 10, 600},
-		{20000, 4 << 10, 2000},
-		{50000, 10, 20000},
+		{6, 16 << 20, 1}, // 96 MiB; the reader starts when 16 are sent
+		{4000, 64 << 10, 200},
+		{20000, 4 << 10, 700},
+		{50000, 10, 2000},
 	} {
 		t.Run(fmt.Sprintf("%d of %d bytes", tt.messages, tt.size), func(t *testing.T) {
 			peer := dial(t, p.ws("echo"))
