@@ -373,3 +373,27 @@ func TestAHalfClosedClient(t *testing.T) {
 		}
 	})
 }
+
+// A time limit holds while the channel closes, and lets the close end in order.
+func TestWithinWhileClosing(t *testing.T) {
+	inBubble(t, actors.Config{}, actors.Callbacks{}, func(l *lab) {
+		c, p := l.open(0)
+		told := send(l, c, func(yield func(any) bool) {
+			for yield("tick") {
+				time.Sleep(150 * time.Millisecond) // never at the limit
+			}
+		}, actors.Within(time.Second))
+		behind := send(l, c, "behind")
+		synctest.Wait()
+		start := time.Now()
+		c.Close()
+		if e := closeOf(l, p); e.Code != 1000 || time.Since(start) != time.Second {
+			l.Fatal(e, time.Since(start))
+		}
+		if r := get(l, told); r.out != actors.Failed || !errors.Is(r.err, actors.ErrTimeout) {
+			l.Fatal(r)
+		}
+		written(l, behind)
+		must(l, p.Close(1000, ""))
+	})
+}
