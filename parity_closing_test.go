@@ -373,7 +373,7 @@ func TestCloseOfASendWithoutEnd(t *testing.T) {
 		start := time.Now()
 		c.Close()
 		go answer(p)
-		if e := l.ended(c); e.Cause != supervisor.CauseLocalClosed || time.Since(start) != 3*time.Second {
+		if e := l.ended(c); e.Cause != supervisor.CauseLocalClosed || time.Since(start) != 250*time.Millisecond {
 			l.Fatal(e, time.Since(start))
 		}
 		get(l, r.closed)

@@ -116,6 +116,9 @@ func (c *Channel) emit(it mailbox.Item) {
 		c.passingly().active = &outgoing{it: it, source: s.source, since: c.ep.rt.now(), bytes: bytes}
 		c.hold()
 		s.source.start()
+		if c.phase == flushing {
+			c.checkDeadlines() // it may have nothing to say
+		}
 	default:
 		if s.source != nil {
 			s.source.giveUp() // nobody would see it

@@ -152,8 +152,11 @@ type Link interface {
 	// beside the owner's calls. A link that lives on net/http's
 	// goroutine (HTTP/2, wrapped response writers) does its writing in there and
 	// Hold returns when it was released or has finished its half; every other
-	// link returns at once. It panics with http.ErrAbortHandler, as net/http has
-	// it, when a response broke off and its writer knows no deadline to do so.
+	// link returns at once. On HTTP/1 it first throws away up to 256 KiB of the
+	// request's body. What net/http writes by itself, the head and the end, gets the
+	// server's WriteTimeout, or 10 s; all else has no deadline. It panics with
+	// http.ErrAbortHandler, as net/http has it, when a response broke off and its
+	// writer knows no deadline to do so.
 	Hold()
 }
 
