@@ -72,9 +72,12 @@ func TestRoomsAreApart(t *testing.T) {
 
 func TestAReloadIsInvisible(t *testing.T) {
 	dial := serve(t, actors.Config{}) // a grace of 5 s
-	ann, bob := dial("ann"), dial("bob")
+	ann := dial("ann")
+	ann.Expect("* you are in lobby with ann")
+	bob := dial("bob")
+	ann.Expect("* bob came") // news and messages overtake each other
 	bob.Say("first")
-	until(t, ann, "bob: first")
+	ann.Expect("bob: first")
 
 	bob.Leave()
 	bob = dial("bob")
