@@ -43,7 +43,7 @@ var mayImport = map[string][]string{
 // library.
 var outsideCore = map[string][]string{
 	"mailbox":    {"github.com/asynkron/protoactor-go"},
-	"transport":  {"github.com/gobwas/ws", "github.com/pires/go-proxyproto", "golang.org/x/sys"},
+	"transport":  {"github.com/gobwas/ws", "github.com/klauspost/compress", "github.com/pires/go-proxyproto", "golang.org/x/sys"},
 	"supervisor": {"github.com/asynkron/protoactor-go"},
 	"registry":   {"github.com/asynkron/protoactor-go"},
 	"actors":     {"github.com/asynkron/protoactor-go", "github.com/google/uuid"},

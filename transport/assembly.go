@@ -15,9 +15,10 @@ type assembly struct {
 	phase   uint8 // position in the mask
 
 	// The message it belongs to, over its fragments; op is 0 between messages.
-	op   Opcode
-	text utf8Check
-	buf  []byte
+	op         Opcode
+	compressed bool      // text is not used then
+	text       utf8Check // what has come so far
+	buf        []byte
 
 	// A control frame may stand between two fragments, so its payload has a
 	// place of its own.
@@ -33,8 +34,9 @@ const firstGrowth = 4 << 10
 
 // grow makes room for n more bytes of the message, or, when spare is larger, for
 // as much of spare as doubling allows. It reports false when the budget refuses.
+// Behind a compressed message there is always room for its tail.
 func (a *assembly) grow(n, spare int, reserve func(int) bool) bool {
-	need := len(a.buf) + n
+	need := len(a.buf) + n + a.tail()
 	if need <= cap(a.buf) {
 		return true
 	}
@@ -48,6 +50,14 @@ func (a *assembly) grow(n, spare int, reserve func(int) bool) bool {
 	copy(buf, a.buf)
 	a.buf = buf
 	return true
+}
+
+// tail is how many bytes of the memory are for what goes behind the message.
+func (a *assembly) tail() int {
+	if a.compressed {
+		return len(deflateTail)
+	}
+	return 0
 }
 
 // take hands the finished message over and leaves the assembly between messages.
@@ -65,7 +75,7 @@ func (a *assembly) drop(reserve func(int) bool) {
 	if n := cap(a.buf); n > 0 && reserve != nil {
 		reserve(-n)
 	}
-	a.buf, a.op, a.text = nil, 0, utf8Check{}
+	a.buf, a.op, a.compressed, a.text = nil, 0, false, utf8Check{}
 }
 
 func (a *assembly) free(reserve func(int) bool) {

@@ -2,11 +2,13 @@ package transport_test
 
 import (
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
 	"github.com/gobwas/ws"
 	"github.com/troupe-actors/troupe/transport"
+	"github.com/troupe-actors/troupe/transport/transporttest"
 )
 
 type noSink struct{}
@@ -70,6 +72,43 @@ func BenchmarkFanOut(b *testing.B) {
 			}
 			o.link.Release()
 			<-done
+		})
+	}
+}
+
+// BenchmarkDeflate measures an echo of compressed messages, without a kernel.
+func BenchmarkDeflate(b *testing.B) {
+	for name, cfg := range map[string]transport.Deflate{
+		"alone":    {},
+		"takeover": {ServerTakeover: true, ClientTakeover: true},
+	} {
+		b.Run(name, func(b *testing.B) {
+			l, c := (&transport.Config{Deflate: &cfg}).MemoryPair(1 << 20)
+			defer l.Release()
+			l.Start(noSink{})
+			p := transporttest.NewPeer(c, nil)
+			if err := p.UseCompression(transport.Agree(l, deflate+"; client_max_window_bits")); err != nil {
+				b.Fatal(err)
+			}
+			message := chatter(rand.New(rand.NewPCG(2, 2)), 600)
+			in := squeezed(frame(ws.OpBinary, true, string(p.Deflate(message))))
+			out := make([]byte, 1024)
+			b.ReportAllocs()
+			b.SetBytes(600)
+			for b.Loop() {
+				c.Write(in)
+				m, ok := l.Next()
+				if !ok || len(m.Data) != 600 {
+					b.Fatal("no message")
+				}
+				if err := l.Queue(transport.NewPacket(m.Op, m.Data)); err != nil {
+					b.Fatal(err)
+				}
+				if err := l.Flush(); err != nil {
+					b.Fatal(err)
+				}
+				c.Read(out)
+			}
 		})
 	}
 }

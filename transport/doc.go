@@ -25,7 +25,8 @@
 //     request only when the response is complete and its link released: nothing
 //     of one link can reach the response of another.
 //   - An idle link holds no buffer. Buffers are borrowed while bytes wait.
-//   - No memory is taken for a length that a peer only declared.
+//   - No memory is taken for a length that a peer only declared, nor for what a
+//     compressed message holds before that was counted.
 //   - What Next hands out belongs to the receiver; what Queue is given is shared
 //     and read-only.
 package transport

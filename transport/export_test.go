@@ -68,7 +68,10 @@ func Early(l Link) int {
 	return len(s.early)
 }
 
-const LinkSize = unsafe.Sizeof(wsLink{})
+const (
+	LinkSize    = unsafe.Sizeof(wsLink{})
+	DeflateSize = unsafe.Sizeof(deflate{})
+)
 
 // ValidPieces runs the incremental check over pieces of a text.
 func ValidPieces(pieces ...[]byte) bool {
@@ -79,4 +82,38 @@ func ValidPieces(pieces ...[]byte) bool {
 		}
 	}
 	return u.done()
+}
+
+// Agree has a link agree on compression as its Config and a client's offers have
+// it, and returns the answer.
+func Agree(l Link, offers ...string) (response string) {
+	w := l.(*wsLink)
+	w.deflate, response = w.cfg.Deflate.agree(offers)
+	return response
+}
+
+// HistoryBytes is the memory of the contexts of a link.
+func HistoryBytes(l Link) (n int) {
+	d := l.(*wsLink).deflate
+	for _, h := range []*history{d.sent, d.received} {
+		if h != nil {
+			n += cap(h.bytes)
+		}
+	}
+	return n
+}
+
+// Encodings is how many other forms a packet has.
+func Encodings(p *Packet) (n int) {
+	for e := p.encodings.Load(); e != nil; e = e.next {
+		n++
+	}
+	return n
+}
+
+// Inflate is what a compressed message holds. in is not written to.
+func Inflate(in, context []byte, limit int) ([]byte, *Fault) {
+	f := inflaters.Get().(*inflater)
+	defer f.free()
+	return f.inflate(append(in[:len(in):len(in)], deflateTail...), context, limit, nil)
 }

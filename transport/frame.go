@@ -12,6 +12,8 @@ type header struct {
 	mask   [4]byte
 	op     ws.OpCode
 	fin    bool
+
+	compressed bool // RSV1 (RFC 7692 §6)
 }
 
 func fault(reason string) *Fault {
@@ -21,17 +23,22 @@ func fault(reason string) *Fault {
 // maxHeader is two bytes, eight of length and four of mask.
 const maxHeader = ws.MaxHeaderSize
 
-// parseHeader reads a header from the start of b. It returns the number of bytes
+// rsv1 marks the first frame of a compressed message.
+const rsv1 = 0x40
+
+// parseHeader reads a header from the start of b. Of the reserved bits those in
+// allowed, at most rsv1, may be set where they have a meaning. It returns the number of bytes
 // the header has, or 0 when b ends within it. A rule is checked as soon as its
 // bytes are there, so a wrong first byte needs no second.
-func parseHeader(b []byte) (h header, n int, f *Fault) {
+func parseHeader(b []byte, allowed byte) (h header, n int, f *Fault) {
 	if len(b) == 0 {
 		return h, 0, nil
 	}
-	if b[0]&0x70 != 0 {
+	if b[0]&0x70&^allowed != 0 {
 		return h, 0, fault("reserved bit set")
 	}
 	h.fin = b[0]&0x80 != 0
+	h.compressed = b[0]&rsv1 != 0
 	h.op = ws.OpCode(b[0] & 0x0f)
 	switch h.op {
 	case ws.OpContinuation, ws.OpText, ws.OpBinary:
@@ -41,6 +48,9 @@ func parseHeader(b []byte) (h header, n int, f *Fault) {
 		}
 	default:
 		return h, 0, fault("reserved opcode")
+	}
+	if h.compressed && h.op != ws.OpText && h.op != ws.OpBinary {
+		return h, 0, fault("compressed bit where it has no meaning")
 	}
 	if len(b) < 2 {
 		return h, 0, nil

@@ -126,24 +126,30 @@ func offered(lines []string, protocol string) bool {
 }
 
 // appendHandshake is the head that accepts (RFC 6455 §4.2.2).
-func appendHandshake(b []byte, accept, subprotocol string, h http.Header) []byte {
+func appendHandshake(b []byte, accept, subprotocol, extensions string, h http.Header) []byte {
 	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	b = append(append(b, accept...), crlf...)
 	if subprotocol != "" {
 		b = append(append(append(b, "Sec-WebSocket-Protocol: "...), subprotocol...), crlf...)
+	}
+	if extensions != "" {
+		b = append(append(append(b, "Sec-WebSocket-Extensions: "...), extensions...), crlf...)
 	}
 	return append(appendHeader(b, h), crlf...)
 }
 
 // writeHandshake is appendHandshake by way of a response writer; net/http sends
 // it when the connection is hijacked.
-func writeHandshake(w http.ResponseWriter, accept, subprotocol string, h http.Header) {
+func writeHandshake(w http.ResponseWriter, accept, subprotocol, extensions string, h http.Header) {
 	out := w.Header()
 	clear(out)
 	maps.Copy(out, h)
 	out["Upgrade"], out["Connection"], out["Sec-Websocket-Accept"] = []string{"websocket"}, []string{"Upgrade"}, []string{accept}
 	if subprotocol != "" {
 		out["Sec-Websocket-Protocol"] = []string{subprotocol}
+	}
+	if extensions != "" {
+		out["Sec-Websocket-Extensions"] = []string{extensions}
 	}
 	w.WriteHeader(http.StatusSwitchingProtocols)
 }

@@ -89,7 +89,7 @@ func (l layout) encodedSize(p *Packet) int {
 	return len(l.appendHead(head[:0], p, n)) + n + len(l.tail(p))
 }
 
-// wsFirstByte is FIN and opcode of the frame (RFC 6455 §5.2).
+// wsFirstByte is FIN, RSV1 and opcode of the frame (RFC 6455 §5.2).
 func (p *Packet) wsFirstByte() byte {
 	const fin = 0x80
 	switch p.form {
@@ -106,6 +106,9 @@ func (p *Packet) wsFirstByte() byte {
 	}
 	if p.part&partLast != 0 {
 		b |= fin
+	}
+	if p.compressed {
+		b |= rsv1
 	}
 	return b
 }

@@ -91,6 +91,8 @@ type Link interface {
 	Progress() bool
 
 	// Queue adds a packet to what leaves with the next Flush and writes nothing.
+	// Where compression was agreed on, this is where it is done, if nobody has
+	// done it for this packet yet.
 	// It fails with ErrUnsupported when this framing cannot carry the packet,
 	// with ErrLength when the body would be longer than Begin was told, with
 	// ErrClosing after Close, and with ErrReleased.
@@ -229,16 +231,21 @@ type Config struct {
 	Poller *Poller
 
 	// MaxMessageBytes limits an inbound message over all its fragments: exactly
-	// this much is accepted, one byte more is a Fault with code 1009. Default
-	// (and for values below 1) DefaultMaxMessageBytes.
+	// this much is accepted, one byte more is a Fault with code 1009. Of a
+	// compressed message what it holds counts; compressed it may be a seventh
+	// longer. Default (and for values below 1) DefaultMaxMessageBytes.
 	MaxMessageBytes int
 
 	// MaxTextBytes limits text messages apart from others, in the same way.
 	// Default (and for values below 1) MaxMessageBytes.
 	MaxTextBytes int
 
-	// Reserve is asked before the memory of a message that arrives in pieces
-	// grows by n bytes, and told with n < 0 when that memory is handed over or
+	// Deflate switches compression on for WebSockets whose client offers it.
+	// Default nil: off.
+	Deflate *Deflate
+
+	// Reserve is asked before the memory of a message that arrives in pieces, or
+	// holds more than a read buffer (64 KiB) when it is decompressed, grows by n bytes, and told with n < 0 when that memory is handed over or
 	// freed. False ends the link with a Fault of code 1013 (ErrBudget). The
 	// requests that a client sends behind that of a stream are charged as well;
 	// there, false only means that they are thrown away. It is called by who
@@ -263,6 +270,7 @@ var (
 	ErrTooBig      = errors.New("message too big")
 	ErrInvalidUTF8 = errors.New("invalid UTF-8")
 	ErrBudget      = errors.New("memory budget exhausted")
+	ErrCorrupt     = errors.New("corrupt compressed data")
 )
 
 var (
@@ -276,7 +284,7 @@ var (
 // Fault says that the peer broke a rule of the protocol or a limit of ours. It
 // is an error; errors.Is matches its kind.
 type Fault struct {
-	Kind   error  // ErrProtocol, ErrTooBig, ErrInvalidUTF8 or ErrBudget
+	Kind   error  // ErrProtocol, ErrTooBig, ErrInvalidUTF8, ErrBudget or ErrCorrupt
 	Code   uint16 // the close code to answer with
 	Reason string // short, constant and fit for the peer to see
 }

@@ -18,7 +18,9 @@ import (
 // The response head is queued, not written: it leaves with the first Flush. It
 // carries header and what is set on w.Header(), except what belongs to the
 // handshake. A non-empty subprotocol must be one the client offered; if it is
-// empty, header or w.Header() may name it as Sec-WebSocket-Protocol. Bytes that
+// empty, header or w.Header() may name it as Sec-WebSocket-Protocol. Extensions
+// are for Config.Deflate to agree on: it takes the first offer that is well
+// formed, and an offer that is not is declined, not an error. Bytes that
 // came with the request are kept for Next. The handler may return afterwards.
 //
 // If middleware has wrapped w, the head is written at once and by net/http: by
@@ -36,16 +38,31 @@ func (c *Config) WebSocket(w http.ResponseWriter, r *http.Request, header http.H
 	if subprotocol != "" && (!IsToken(subprotocol) || !offered(r.Header["Sec-Websocket-Protocol"], subprotocol)) {
 		return nil, fmt.Errorf("transport: subprotocol %q: not one the client offers", subprotocol)
 	}
+	if err := c.Deflate.check(); err != nil {
+		return nil, err
+	}
 	if !canHijack(w) {
 		return nil, errNoHijack
 	}
+	deflate, extensions := c.Deflate.agree(r.Header["Sec-Websocket-Extensions"])
+	defer func() { deflate.free() }() // also if a wrapper of w panics
+	l, err := c.upgrade(w, r, header, subprotocol, extensions)
+	if err != nil {
+		return nil, err
+	}
+	l.deflate, deflate = deflate, nil
+	return l, nil
+}
+
+// upgrade answers and takes the connection.
+func (c *Config) upgrade(w http.ResponseWriter, r *http.Request, header http.Header, subprotocol, extensions string) (*wsLink, error) {
 	h := mergeHeader(w.Header(), header)
 	accept := AcceptKey(r.Header["Sec-Websocket-Key"][0])
 	var head []byte
 	if ownWriter(w) {
-		head = appendHandshake(make([]byte, 0, 256), accept, subprotocol, h)
+		head = appendHandshake(make([]byte, 0, 256), accept, subprotocol, extensions, h)
 	} else {
-		writeHandshake(w, accept, subprotocol, h)
+		writeHandshake(w, accept, subprotocol, extensions, h)
 	}
 
 	nc, early, err := hijack(w)

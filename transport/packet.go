@@ -27,14 +27,17 @@ func (o Opcode) String() string {
 }
 
 // Packet is one outgoing message. It is immutable, is encoded at most once for a
-// framing, and any number of links may carry it at the same time.
+// framing (and compressed once for a level and window), and any number of links may
+// carry it at the same time.
 type Packet struct {
-	data []byte
-	sse  atomic.Pointer[[]byte] // the event's lines, once somebody needed them
-	size int
-	form form
-	op   Opcode
-	part part
+	encodings  atomic.Pointer[encoding] // other forms, the latest first
+	data       []byte
+	size       int
+	form       form
+	op         Opcode
+	part       part
+	plain      bool // never to be compressed
+	compressed bool // data is
 }
 
 // part says where a fragment stands in its message.
@@ -121,9 +124,22 @@ func NewEvent(e SSE) (*Packet, error) {
 	}
 	p := NewPacket(Text, e.Data)
 	lines := appendEvent(nil, e)
-	p.sse.Store(&lines)
+	form := p.encoding(encodingEvent)
+	form.once.Do(func() { form.lines = lines })
 	p.size = max(p.size, len(lines)+maxOverhead)
 	return p, nil
+}
+
+// Uncompressed is a packet of the same message, and the same bytes, that no link
+// compresses: for secrets next to what a stranger chose, whose length would tell
+// (RFC 7692 §8), and for what is compressed already.
+func (p *Packet) Uncompressed() *Packet {
+	if p.plain {
+		return p
+	}
+	u := &Packet{data: p.data, size: p.size, form: p.form, op: p.op, part: p.part, plain: true}
+	u.encodings.Store(p.encodings.Load()) // an event has its lines there
+	return u
 }
 
 // Op is Text or Binary; control packets say Binary.

@@ -179,6 +179,9 @@ func TestLinkSize(t *testing.T) {
 	if transport.LinkSize > 136 {
 		t.Errorf("a WebSocket link has grown to %d bytes", transport.LinkSize)
 	}
+	if transport.DeflateSize > 32 {
+		t.Errorf("what compression adds to it has grown to %d bytes", transport.DeflateSize)
+	}
 }
 
 // FuzzLink feeds any bytes to a link whole and in pieces.
@@ -216,8 +219,13 @@ func FuzzLink(f *testing.F) {
 }
 
 func events(t *testing.T, cfg *transport.Config, pieces ...[]byte) (all []string) {
+	return eventsAfter(t, cfg, func(transport.Link) {}, pieces...)
+}
+
+func eventsAfter(t *testing.T, cfg *transport.Config, prepare func(transport.Link), pieces ...[]byte) (all []string) {
 	l, c := cfg.MemoryPair(1 << 17)
 	defer l.Release()
+	prepare(l)
 	l.Start(transporttest.NewSignals())
 	poll := func() {
 		for {

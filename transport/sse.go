@@ -74,13 +74,3 @@ func appendEventData(b, data []byte, part part) []byte {
 	}
 	return b
 }
-
-// eventLines is the packet as an event or a part of one, encoded once and then shared.
-func (p *Packet) eventLines() []byte {
-	if lines := p.sse.Load(); lines != nil {
-		return *lines
-	}
-	lines := appendEventData(make([]byte, 0, len(p.data)+8), p.data, p.part)
-	p.sse.Store(&lines) // a racing goroutine stores the same bytes
-	return lines
-}

@@ -11,6 +11,7 @@ type wsLink struct {
 	conn
 	in       *readBuffer // nil unless it holds unparsed bytes
 	asm      *assembly   // nil unless a frame or message is incomplete
+	deflate  *deflate    // nil unless compression was agreed on
 	stash    [maxHeader]byte
 	stashLen uint8
 }
@@ -29,6 +30,9 @@ func (l *wsLink) Begin(h *Head, _ int64) (bool, error) {
 func (l *wsLink) Queue(p *Packet) error {
 	if err := l.sendable(p); err != nil {
 		return err
+	}
+	if l.deflate != nil {
+		p = l.deflate.outgoing(p)
 	}
 	l.push(p, l.layout.encodedSize(p))
 	return nil
@@ -169,7 +173,7 @@ func (l *wsLink) messageRoom() []byte {
 		return nil
 	}
 	at := uint64(len(a.buf))
-	return a.buf[at:min(uint64(cap(a.buf)), at+a.frame.length)]
+	return a.buf[at:min(uint64(cap(a.buf)-a.tail()), at+a.frame.length)]
 }
 
 func (l *wsLink) Discard() {
@@ -192,5 +196,6 @@ func (l *wsLink) Release() {
 		l.retire()
 		l.wire.close()
 		l.dropInput()
+		l.deflate.free()
 	}
 }

@@ -35,7 +35,7 @@ func (l *wsLink) begin() (Incoming, bool) {
 	var n int
 	var f *Fault
 	if l.stashLen == 0 {
-		h, n, f = parseHeader(b)
+		h, n, f = parseHeader(b, l.allowed())
 		if n == 0 && f == nil {
 			l.stashLen = uint8(copy(l.stash[:], b))
 			l.in.r = l.in.w
@@ -45,7 +45,7 @@ func (l *wsLink) begin() (Incoming, bool) {
 		// The stash is never a whole header, so at least one byte of b is used.
 		had := int(l.stashLen)
 		have := had + copy(l.stash[had:], b)
-		h, n, f = parseHeader(l.stash[:have])
+		h, n, f = parseHeader(l.stash[:have], l.allowed())
 		if n == 0 && f == nil {
 			l.stashLen = uint8(have)
 			l.in.r += have - had
@@ -81,9 +81,17 @@ func (l *wsLink) begin() (Incoming, bool) {
 	}
 	a.frame, a.inFrame, a.phase, a.controlLen = h, true, 0, 0
 	if h.op == ws.OpText || h.op == ws.OpBinary {
-		a.op = Opcode(h.op)
+		a.op, a.compressed = Opcode(h.op), h.compressed
 	}
 	return l.resume()
+}
+
+// allowed is the reserved bits that were agreed on.
+func (l *wsLink) allowed() byte {
+	if l.deflate != nil {
+		return rsv1
+	}
+	return 0
 }
 
 // admit checks a frame against the message it belongs to, before its payload.
@@ -101,20 +109,35 @@ func (l *wsLink) admit(h header) *Fault {
 	if l.flags.has(flagDiscard) {
 		return nil
 	}
-	op, have := Opcode(h.op), 0
+	op, have, compressed := Opcode(h.op), 0, h.compressed
 	if open {
-		op, have = l.asm.op, len(l.asm.buf)
+		op, have, compressed = l.asm.op, len(l.asm.buf), l.asm.compressed
 	}
-	if h.length > uint64(l.cfg.maxMessage(op)-have) {
-		return &Fault{Kind: ErrTooBig, Code: uint16(ws.StatusMessageTooBig), Reason: "message too big"}
+	limit := uint64(l.cfg.maxMessage(op))
+	if compressed {
+		limit = maxDeflated(l.cfg.maxMessage(op))
+	}
+	if h.length > limit-uint64(have) {
+		return errTooBig
 	}
 	return nil
 }
 
-var errUTF8 = &Fault{Kind: ErrInvalidUTF8, Code: uint16(ws.StatusInvalidFramePayloadData), Reason: "invalid UTF-8"}
+var (
+	errUTF8       = &Fault{Kind: ErrInvalidUTF8, Code: uint16(ws.StatusInvalidFramePayloadData), Reason: "invalid UTF-8"}
+	errTooBig     = &Fault{Kind: ErrTooBig, Code: uint16(ws.StatusMessageTooBig), Reason: "message too big"}
+	errOverBudget = &Fault{Kind: ErrBudget, Code: 1013, Reason: "try again later"}
+
+	// RFC 7692 names no code. The bytes are not what their frame says they are, as
+	// with text that is no UTF-8.
+	errDeflate = &Fault{Kind: ErrCorrupt, Code: uint16(ws.StatusInvalidFramePayloadData), Reason: "invalid compressed data"}
+)
 
 // wholeMessage is the short way: one frame, all of it in the buffer.
 func (l *wsLink) wholeMessage(h header, b []byte) (Incoming, bool) {
+	if h.compressed {
+		return l.compressedFrame(h, b)
+	}
 	data := make([]byte, len(b))
 	copy(data, b)
 	ws.Cipher(data, h.mask, 0)
@@ -148,7 +171,7 @@ func (l *wsLink) resume() (Incoming, bool) {
 	at := len(a.buf)
 	if !l.flags.has(flagDiscard) {
 		if !a.grow(len(b), int(a.frame.length), l.cfg.Reserve) {
-			return l.fail(&Fault{Kind: ErrBudget, Code: 1013, Reason: "try again later"})
+			return l.fail(errOverBudget)
 		}
 		a.buf = append(a.buf, b...)
 	}
@@ -165,7 +188,7 @@ func (l *wsLink) arrived(at, n int) (Incoming, bool) {
 		ws.Cipher(b, a.frame.mask, int(a.phase))
 		a.phase = uint8((int(a.phase) + n) & 3)
 		last := a.frame.length == 0 && a.frame.fin
-		if a.op == Text && (!a.text.feed(b) || last && !a.text.done()) {
+		if a.op == Text && !a.compressed && (!a.text.feed(b) || last && !a.text.done()) {
 			return l.fail(errUTF8)
 		}
 	}
@@ -175,6 +198,9 @@ func (l *wsLink) arrived(at, n int) (Incoming, bool) {
 	a.inFrame = false
 	if !a.frame.fin {
 		return Incoming{}, false
+	}
+	if a.compressed && !l.flags.has(flagDiscard) {
+		return l.compressedMessage()
 	}
 	op := a.op
 	data := a.take(l.cfg.Reserve)

@@ -134,5 +134,6 @@ func (d *dial) handshake(conn net.Conn, u *url.URL, key string) (*Peer, *http.Re
 	if got, want := resp.Header.Get("Sec-WebSocket-Accept"), transport.AcceptKey(key); got != want {
 		return nil, resp, fmt.Errorf("accept key %q: want %q", got, want)
 	}
-	return NewPeer(conn, br), resp, nil
+	p := NewPeer(conn, br)
+	return p, resp, p.UseCompression(resp.Header.Get("Sec-WebSocket-Extensions"))
 }

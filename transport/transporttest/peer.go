@@ -21,6 +21,10 @@ type Peer struct {
 
 	read *bufio.Reader // owned by the goroutine that reads
 
+	// Nil: none. Its two halves belong to the one that reads and the one that
+	// compresses.
+	compression *compression
+
 	mu sync.Mutex // a frame is written whole
 }
 
@@ -125,10 +129,11 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("transporttest: closed by the server: %d %q", e.Code, e.Reason)
 }
 
-// ReadMessage reads a whole message, answers pings on the way and passes over
+// ReadMessage reads a whole message, compressed or not, answers pings on the way and passes over
 // pongs. The server's close frame is a *CloseError; it is not answered.
 func (p *Peer) ReadMessage(ctx context.Context) (transport.Opcode, []byte, error) {
 	var op ws.OpCode
+	var compressed bool
 	var data []byte
 	for {
 		f, err := p.ReadFrame(ctx)
@@ -146,12 +151,16 @@ func (p *Peer) ReadMessage(ctx context.Context) (transport.Opcode, []byte, error
 		case ws.OpClose:
 			return 0, nil, ParseClose(f.Payload)
 		case ws.OpText, ws.OpBinary:
-			op = f.Header.OpCode
+			op, compressed = f.Header.OpCode, f.Header.Rsv1()
 		}
 		data = append(data, f.Payload...)
-		if f.Header.Fin {
-			return transport.Opcode(op), data, nil
+		if !f.Header.Fin {
+			continue
 		}
+		if compressed {
+			data, err = p.inflate(data)
+		}
+		return transport.Opcode(op), data, err
 	}
 }
 
