@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"internal/idle":           {"actors", "transport"},
 
 	"internal/browsertest/events": {"actors"},
+	"internal/clienttest/echo":    {"actors"},
 }
 
 // outsideCore are the modules each core package may use besides the standard
@@ -171,8 +172,8 @@ func (s *stage) end() {
 			s.Error(err)
 		}
 		s.srv.Close()
-		if st := s.rt.Stats(); st.Opened != st.Closed || st.BytesWaiting != 0 {
-			s.Errorf("opened %d, closed %d, %d bytes left over", st.Opened, st.Closed, st.BytesWaiting)
+		if st := s.rt.Stats(); st.Opened != st.Closed || st.BytesWaiting != 0 || st.CompressionBytes != 0 {
+			s.Errorf("opened %d, closed %d, %d and %d bytes left over", st.Opened, st.Closed, st.BytesWaiting, st.CompressionBytes)
 		}
 	})
 }

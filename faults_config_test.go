@@ -31,6 +31,9 @@ func TestImpossibleOptions(t *testing.T) {
 		{"Options.MaxMessageBytes", actors.Options{MaxMessageBytes: -1}},
 		{"Options.MailboxMessages", actors.Options{MailboxMessages: -1}},
 		{"Options.MailboxBytes", actors.Options{MailboxBytes: -1}},
+		{"Options.Compression.MinBytes", actors.Options{Compression: actors.Compression{MinBytes: -1}}},
+		{"Options.Compression.Level", actors.Options{Compression: actors.Compression{Level: -1}}},
+		{"Options.Compression.Level", actors.Options{Compression: actors.Compression{Level: 10}}},
 		{"Options.BroadcastOverflow", actors.Options{BroadcastOverflow: mailbox.Block(context.Background())}},
 		{"Options.Intensity", actors.Options{Intensity: supervisor.Intensity{Max: 1025}}},
 		{"Options.Intensity", actors.Options{Intensity: supervisor.Intensity{Within: -1}}},
@@ -53,6 +56,7 @@ func TestImpossibleConfig(t *testing.T) {
 		{"Config.Driver", actors.Config{Driver: 200}},
 		{"Config.Workers", actors.Config{Workers: -1}},
 		{"Config.BudgetBytes", actors.Config{BudgetBytes: -1}},
+		{"Config.CompressionBytes", actors.Config{CompressionBytes: -1}},
 		{"Config.DrainBatch", actors.Config{DrainBatch: -1}},
 		{"Config.DrainPause", actors.Config{DrainPause: -1}},
 	} {

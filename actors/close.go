@@ -190,7 +190,7 @@ func faultCause(f *transport.Fault) supervisor.Cause {
 	switch {
 	case errors.Is(f, transport.ErrTooBig):
 		return supervisor.CauseMessageTooBig
-	case errors.Is(f, transport.ErrInvalidUTF8):
+	case errors.Is(f, transport.ErrInvalidUTF8), errors.Is(f, transport.ErrCorrupt):
 		return supervisor.CauseInvalidPayload
 	case errors.Is(f, transport.ErrBudget):
 		return supervisor.CauseOverBudget

@@ -42,6 +42,11 @@ type Config struct {
 	// mailboxes and links, in both directions. Default 1 GiB.
 	BudgetBytes int64
 
+	// CompressionBytes bounds what all channels together keep of earlier messages
+	// to compress later ones: see [Compression]. A channel for which there is none
+	// left is compressed without. Default 64 MiB.
+	CompressionBytes int64
+
 	// PresenceGrace is how long a user who has no channel any more still counts
 	// as present. Default 5 s; negative: none.
 	PresenceGrace time.Duration
@@ -104,6 +109,10 @@ type Options struct {
 	// MaxTextBytes does the same for text messages, if it is less.
 	// Default MaxMessageBytes.
 	MaxTextBytes int
+
+	// Compression of WebSocket messages (permessage-deflate, RFC 7692). Default:
+	// off.
+	Compression Compression
 
 	// MailboxMessages bounds what waits for the handler and, apart from it, for
 	// the peer (what the kernel has not taken included). Default 1024.
@@ -168,6 +177,35 @@ type Options struct {
 	Intensity supervisor.Intensity
 }
 
+// Compression is permessage-deflate with clients that offer it, as browsers do. A
+// message that was compressed is bounded like any other: MaxMessageBytes is about
+// what it holds. An endpoint takes the runtime's Compression as a whole, or has its
+// own.
+//
+// Secrets must not be compressed together with what a stranger may choose (RFC 7692
+// §8): the length would tell. [Uncompressed] exempts a message.
+type Compression struct {
+	// Enabled switches it on.
+	Enabled bool
+
+	// Level is how hard to try, from 1 (fastest) to 9. Default 1.
+	Level int
+
+	// MinBytes is the size from which a message is compressed; one that would not
+	// become smaller is sent as it is, and so is what is sent in parts ([Whole]).
+	// Default 512.
+	MinBytes int
+
+	// ServerTakeover lets messages to a client refer back to earlier ones, at up to
+	// 4 KiB a channel. That makes messages of less than some KiB a third smaller; but a
+	// broadcast is then compressed for each channel, and without it, once.
+	ServerTakeover bool
+
+	// ClientTakeover lets the client do the same, at up to 4 KiB a channel, or 32
+	// KiB for the rare client that cannot limit its window.
+	ClientTakeover bool
+}
+
 // Head is how the answer to a request begins that becomes a channel. What the
 // handler, or middleware around it, has set on the ResponseWriter is part of it
 // anyway.
@@ -190,6 +228,9 @@ type Policy = mailbox.Policy
 // Defaults of Config and Options.
 const (
 	DefaultBudgetBytes      = 1 << 30
+	DefaultCompressionBytes = 64 << 20
+	DefaultCompressionLevel = transport.DefaultDeflateLevel
+	DefaultCompressionMin   = transport.DefaultDeflateMinBytes
 	DefaultPresenceGrace    = 5 * time.Second
 	DefaultDrainBatch       = 500
 	DefaultDrainPause       = 100 * time.Millisecond
@@ -255,6 +296,7 @@ func (o Options) withDefaults(from Options) Options {
 	}
 	o.MaxMessageBytes = pick(o.MaxMessageBytes, from.MaxMessageBytes, DefaultMaxMessageBytes)
 	o.MaxTextBytes = pick(o.MaxTextBytes, from.MaxTextBytes)
+	o.Compression = pick(o.Compression, from.Compression)
 	o.MailboxMessages = pick(o.MailboxMessages, from.MailboxMessages, DefaultMailboxMessages)
 	o.MailboxBytes = pick(o.MailboxBytes, from.MailboxBytes)
 	o.Overflow = pickPolicy(o.Overflow, from.Overflow, Reject)
@@ -277,6 +319,8 @@ func (o Options) withDefaults(from Options) Options {
 func (o Options) derived() Options {
 	o.MaxTextBytes = min(pick(o.MaxTextBytes, o.MaxMessageBytes), o.MaxMessageBytes)
 	o.MailboxBytes = pick(o.MailboxBytes, max(DefaultMailboxBytes, 2*o.MaxMessageBytes))
+	o.Compression.Level = pick(o.Compression.Level, DefaultCompressionLevel)
+	o.Compression.MinBytes = pick(o.Compression.MinBytes, DefaultCompressionMin)
 	return o
 }
 
@@ -298,10 +342,14 @@ func (o Options) check() error {
 		{"MaxTextBytes", o.MaxTextBytes},
 		{"MailboxMessages", o.MailboxMessages},
 		{"MailboxBytes", o.MailboxBytes},
+		{"Compression.MinBytes", o.Compression.MinBytes},
 	} {
 		if f.n < 1 {
 			return &ConfigError{"Options." + f.name, f.n, "1 or more, or 0 for the default"}
 		}
+	}
+	if l := o.Compression.Level; l < 1 || l > 9 {
+		return &ConfigError{"Options.Compression.Level", l, "1 to 9, or 0 for the default"}
 	}
 	if o.BroadcastOverflow.Waits() {
 		return &ConfigError{"Options.BroadcastOverflow", o.BroadcastOverflow, "a policy that does not wait"}
@@ -321,6 +369,7 @@ func (o Options) check() error {
 func (c Config) withDefaults() Config {
 	c.Options = c.Options.withDefaults(Options{})
 	c.BudgetBytes = pick(c.BudgetBytes, DefaultBudgetBytes)
+	c.CompressionBytes = pick(c.CompressionBytes, DefaultCompressionBytes)
 	c.PresenceGrace = pick(c.PresenceGrace, DefaultPresenceGrace)
 	c.DrainBatch = pick(c.DrainBatch, DefaultDrainBatch)
 	c.DrainPause = pick(c.DrainPause, DefaultDrainPause)
@@ -341,6 +390,8 @@ func (c Config) check() error {
 		return &ConfigError{"Config.Workers", c.Workers, "0 (GOMAXPROCS) or more"}
 	case c.BudgetBytes < 1:
 		return &ConfigError{"Config.BudgetBytes", c.BudgetBytes, "1 or more, or 0 for the default"}
+	case c.CompressionBytes < 1:
+		return &ConfigError{"Config.CompressionBytes", c.CompressionBytes, "1 or more, or 0 for the default"}
 	case c.DrainBatch < 1:
 		return &ConfigError{"Config.DrainBatch", c.DrainBatch, "1 or more, or 0 for the default"}
 	case c.DrainPause < 0:

@@ -63,6 +63,7 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 			Poller:          rt.poller,
 			MaxMessageBytes: opts.MaxMessageBytes,
 			MaxTextBytes:    opts.MaxTextBytes,
+			Deflate:         rt.deflate(opts.Compression),
 			Reserve:         rt.budget.Take,
 		},
 		box: mailbox.Config{
@@ -75,6 +76,20 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 	}
 	ep.props, ep.guardian = props, supervisor.NewStrategy(rt.decide)
 	return ep, nil
+}
+
+// deflate is nil if c is not enabled.
+func (rt *Runtime) deflate(c Compression) *transport.Deflate {
+	if !c.Enabled {
+		return nil
+	}
+	return &transport.Deflate{
+		Level:          c.Level,
+		MinBytes:       c.MinBytes,
+		ServerTakeover: c.ServerTakeover,
+		ClientTakeover: c.ClientTakeover,
+		Reserve:        rt.contexts.Take,
+	}
 }
 
 // decide tells protoactor what the channel made up its mind to, on the same

@@ -37,6 +37,7 @@ type Runtime struct {
 	log       *slog.Logger
 	event     supervisor.Hook
 	budget    *mailbox.Budget
+	contexts  *mailbox.Budget // of compression
 	disp      *mailbox.Dispatcher
 	timers    *supervisor.Timers
 	poller    *transport.Poller // nil: none
@@ -85,14 +86,15 @@ func Start(cfg Config) (*Runtime, error) {
 		return nil, err
 	}
 	rt := &Runtime{
-		cfg:     cfg,
-		epoch:   uuid.NewString()[:8],
-		log:     cfg.Logger,
-		budget:  mailbox.NewBudget(cfg.BudgetBytes),
-		timers:  supervisor.NewTimers(0),
-		base:    time.Now(),
-		stopped: make(chan struct{}),
-		outside: make(map[*Channel]struct{}),
+		cfg:      cfg,
+		epoch:    uuid.NewString()[:8],
+		log:      cfg.Logger,
+		budget:   mailbox.NewBudget(cfg.BudgetBytes),
+		contexts: mailbox.NewBudget(cfg.CompressionBytes),
+		timers:   supervisor.NewTimers(0),
+		base:     time.Now(),
+		stopped:  make(chan struct{}),
+		outside:  make(map[*Channel]struct{}),
 	}
 	rt.event = supervisor.Tee(supervisor.Log(cfg.Logger), rt.stats.count, cfg.OnEvent)
 	var err error
@@ -349,6 +351,9 @@ func (rt *Runtime) broadcast(v any, options []SendOption, send func(any) error) 
 	if err != nil {
 		return err
 	}
+	if o.plain {
+		p = p.Uncompressed()
+	}
 	if err = send(&cast{p, o.policy}); errors.Is(err, registry.ErrStopped) {
 		err = ErrStopped
 	}
@@ -361,7 +366,7 @@ type cast struct {
 	policy Policy
 }
 
-var errBroadcastOption = errors.New("actors: a broadcast takes no option but a policy that does not wait")
+var errBroadcastOption = errors.New("actors: a broadcast takes no options but a policy that does not wait, and Uncompressed")
 
 // Health is an http.Handler for load balancers: 200 while the runtime takes new
 // channels, 503 otherwise.

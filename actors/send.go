@@ -23,6 +23,7 @@ type sendOptions struct {
 	within time.Duration
 	whole  bool
 	text   bool
+	plain  bool
 }
 
 type sendOption func(*sendOptions)
@@ -77,6 +78,10 @@ func Whole() SendOption { return sendOption(func(s *sendOptions) { s.whole = tru
 // AsText makes text messages of what a reader yields, cut between characters.
 // Server-sent events are text anyway.
 func AsText() SendOption { return sendOption(func(s *sendOptions) { s.text = true }) }
+
+// Uncompressed sends a message, or all of a reader or sequence, as it is where the
+// channel has [Compression].
+func Uncompressed() SendOption { return sendOption(func(s *sendOptions) { s.plain = true }) }
 
 // Send queues something for the peer and returns. It may be
 //
@@ -285,6 +290,9 @@ func (c *Channel) body(v any, o sendOptions) (*transport.Packet, *source, error)
 		p, err := packet(v)
 		if err == nil && !c.framing.Carries(p) {
 			return nil, nil, fmt.Errorf("%w: a %T on %v", ErrFraming, v, c.framing)
+		}
+		if err == nil && o.plain {
+			p = p.Uncompressed()
 		}
 		return p, nil, err
 	}

@@ -40,6 +40,7 @@ type source struct {
 	piece  int // bytes of a piece
 	whole  bool
 	text   bool
+	plain  bool // not to be compressed
 
 	turn chan struct{} // channel → goroutine: what was handed over has been taken
 	quit chan struct{} // closed when the channel gives up
@@ -62,7 +63,7 @@ func newSource(c *Channel, v any, o sendOptions) *source {
 	s := &source{
 		c: c, value: v, length: -1,
 		piece: min(pieceBytes, max(c.ep.opts.MailboxBytes, 64)),
-		whole: o.whole, text: o.text || c.framing == transport.FramingSSE,
+		whole: o.whole, text: o.text || c.framing == transport.FramingSSE, plain: o.plain,
 		turn: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 	if o.close && c.framing == transport.FramingStream { // it may be an ordinary response
@@ -181,6 +182,9 @@ func (s *source) each(v any, length int64, deep int) error {
 
 // hand gives a packet to the channel and waits until the kernel has taken it.
 func (s *source) hand(p *transport.Packet, inside bool) error {
+	if s.plain {
+		p = p.Uncompressed()
+	}
 	s.mu.Lock()
 	s.next, s.inside = p, inside
 	s.mu.Unlock()

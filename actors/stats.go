@@ -24,7 +24,8 @@ type Stats struct {
 	Refused       int64 // requests answered with an error
 	DeadLetters   int64 // messages by PID to channels, not gone yet, that reached nobody
 
-	BytesWaiting int64 // in all channels, of Config.BudgetBytes
+	BytesWaiting     int64 // in all channels, of Config.BudgetBytes
+	CompressionBytes int64 // reserved by the channels there are, of Config.CompressionBytes
 }
 
 const (
@@ -76,6 +77,8 @@ func (rt *Runtime) Stats() Stats {
 		Refused:       s.refuse.Load(),
 		DeadLetters:   s.dead.Load(),
 		BytesWaiting:  rt.budget.Used(),
+
+		CompressionBytes: rt.contexts.Used(),
 	}
 	for i := range s.causes {
 		if n := s.causes[i].Load(); n > 0 {
