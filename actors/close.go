@@ -286,7 +286,7 @@ func (c *Channel) runOnClose() {
 			ended := false
 			defer func() {
 				if !ended {
-					c.ep.rt.log.Error("panic in a function of OnClose", "id", c.pid.Id, "reason", recover())
+					c.ep.rt.log.Error("panic in a function of OnClose", "id", c.pid.Id, supervisor.Text("reason", recover()))
 				}
 				close(returned)
 			}()

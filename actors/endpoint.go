@@ -226,7 +226,7 @@ func (ep *Endpoint) precheck(w http.ResponseWriter, r *http.Request) bool {
 func (ep *Endpoint) refuseError(w http.ResponseWriter, r *http.Request, err error) {
 	var bad *transport.HandshakeError
 	if !errors.As(err, &bad) {
-		ep.rt.log.Error("opening a channel", "err", err, "remote", r.RemoteAddr)
+		ep.rt.log.Error("opening a channel", supervisor.Text("err", err), supervisor.Text("remote", r.RemoteAddr))
 		ep.refuse(w, r, http.StatusInternalServerError, "the connection cannot be opened")
 		return
 	}
@@ -272,7 +272,7 @@ func (ep *Endpoint) refuseSpawn(w http.ResponseWriter, r *http.Request, err erro
 		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is going away")
 		return
 	}
-	ep.rt.log.Error("spawning a channel", "err", err, "remote", r.RemoteAddr)
+	ep.rt.log.Error("spawning a channel", supervisor.Text("err", err), supervisor.Text("remote", r.RemoteAddr))
 	ep.refuse(w, r, http.StatusInternalServerError, "the connection cannot be opened")
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/troupe-actors/troupe/supervisor"
 	"github.com/troupe-actors/troupe/transport"
 )
 
@@ -66,7 +67,7 @@ func (cfg ServerConfig) listen(log *slog.Logger) (net.Listener, error) {
 		Trusted:  cfg.ProxyProtocol,
 		Timeout:  cfg.ReadHeaderTimeout,
 		Refused: func(proxy net.Addr, err error) {
-			log.Warn("a proxy is refused", "proxy", proxy.String(), "err", err)
+			log.Warn("a proxy is refused", "proxy", proxy.String(), supervisor.Text("err", err))
 		},
 	}, nil
 }

@@ -357,7 +357,7 @@ func (c *Channel) deadLetter(message any) {
 		// Subscribers to dead letters run in here. A panic of theirs is nobody's
 		// failure, least of all of the process.
 		if reason := recover(); reason != nil {
-			c.ep.rt.log.Error("panic in a subscriber to dead letters", "id", c.pid.Id, "reason", reason)
+			c.ep.rt.log.Error("panic in a subscriber to dead letters", "id", c.pid.Id, supervisor.Text("reason", reason))
 		}
 	}()
 	c.ep.rt.system.DeadLetter.SendUserMessage(c.pid, message)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/troupe-actors/troupe/supervisor"
 )
 
 // DefaultQueueMessages is how many messages wait in a [Queue] by default.
@@ -288,10 +290,10 @@ func (q *Queue) answer(m *queued, err error) {
 	switch {
 	case m.result != nil:
 		if problem := deliver(m.result, err); problem != "" {
-			log.Warn("a queue's result was not delivered", "id", q.c.ID(), "problem", problem, "result", err)
+			log.Warn("a queue's result was not delivered", "id", q.c.ID(), "problem", problem, supervisor.Text("result", err))
 		}
 	case err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrDropped):
-		log.Warn("a queued message was not sent", "id", q.c.ID(), "err", err)
+		log.Warn("a queued message was not sent", "id", q.c.ID(), supervisor.Text("err", err))
 	}
 }
 

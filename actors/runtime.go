@@ -103,7 +103,7 @@ func Start(cfg Config) (*Runtime, error) {
 		Abandoned: rt.abandonedEnded,
 		SourceEnded: func(err error) {
 			if !errors.Is(err, transport.ErrPollerClosed) {
-				rt.log.Error("the poller failed: its channels hear nothing any more", "err", err)
+				rt.log.Error("the poller failed: its channels hear nothing any more", supervisor.Text("err", err))
 			}
 		},
 	}); err != nil {
@@ -149,7 +149,7 @@ func Start(cfg Config) (*Runtime, error) {
 
 func (rt *Runtime) abandonedEnded(reason any) {
 	if reason != nil {
-		rt.log.Warn("a handler that was abandoned has panicked", "reason", reason)
+		rt.log.Warn("a handler that was abandoned has panicked", supervisor.Text("reason", reason))
 	}
 }
 

@@ -148,11 +148,11 @@ func (c *Channel) respawn(mute bool) {
 		if err == nil {
 			return
 		}
-		c.ep.rt.log.Error("replacing a stuck handler", "id", c.pid.Id, "err", err)
+		c.ep.rt.log.Error("replacing a stuck handler", "id", c.pid.Id, supervisor.Text("err", err))
 	}
 	c.finishWith(ending{cause: supervisor.CauseHandlerStuck})
 	if err := c.ep.spawn(c, true, c.pid.Id+"/"+c.ep.rt.nextName()); err != nil {
-		c.ep.rt.log.Error("replacing a stuck handler by none", "id", c.pid.Id, "err", err)
+		c.ep.rt.log.Error("replacing a stuck handler by none", "id", c.pid.Id, supervisor.Text("err", err))
 	}
 	c.where = inNothing
 }

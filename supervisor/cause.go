@@ -38,7 +38,8 @@ const (
 	// The peer broke a rule.
 	CauseProtocolError  // 1002: a frame that RFC 6455 forbids, or a malformed request on the link
 	CauseInvalidPayload // 1007: a text message or a close reason that is not UTF-8
-	CauseMessageTooBig  // 1009: a message over the limit
+	CauseMessageTooBig  // 1009: a message or a frame over the limit
+	CauseRateLimited    // 1008: more messages or bytes a second than allowed, where that is not only slowed down
 
 	// The peer is too slow for what is sent to it.
 	CauseSlowConsumer // 1013: its mailbox is full and the overflow policy is Close
@@ -75,6 +76,7 @@ var causeTexts = [causes]struct {
 	CauseProtocolError:    {"protocol-error", CodeProtocolError},
 	CauseInvalidPayload:   {"invalid-payload", CodeInvalidPayload},
 	CauseMessageTooBig:    {"message-too-big", CodeMessageTooBig},
+	CauseRateLimited:      {"rate-limited", CodePolicyViolation},
 	CauseSlowConsumer:     {"slow-consumer", CodeTryAgainLater},
 	CauseOverBudget:       {"over-budget", CodeTryAgainLater},
 	CauseHandlerFailed:    {"handler-failed", CodeInternalError},

@@ -24,6 +24,7 @@ func TestCauseHasItsTextAndItsCloseCode(t *testing.T) {
 		{CauseProtocolError, "protocol-error", 1002},
 		{CauseInvalidPayload, "invalid-payload", 1007},
 		{CauseMessageTooBig, "message-too-big", 1009},
+		{CauseRateLimited, "rate-limited", 1008},
 		{CauseSlowConsumer, "slow-consumer", 1013},
 		{CauseOverBudget, "over-budget", 1013},
 		{CauseHandlerFailed, "handler-failed", 1011},

@@ -19,7 +19,8 @@ type Event interface {
 	Level() slog.Level
 
 	// Attrs is what a log may show: never the payload of a message, only its
-	// type.
+	// type, and text that a peer may have chosen only as Plain has it. The fields
+	// themselves are as they came.
 	Attrs() []slog.Attr
 
 	event() // the set is closed
@@ -114,8 +115,8 @@ func (Opened) Level() slog.Level { return slog.LevelDebug }
 // peer or of the network, Error for one of our side.
 func (e Closed) Level() slog.Level {
 	switch e.Cause {
-	case CauseProtocolError, CauseInvalidPayload, CauseMessageTooBig, CauseSlowConsumer, CauseOverBudget,
-		CauseWriteTimeout, CauseHandshakeTimeout, CauseKicked, CauseNodeLost:
+	case CauseProtocolError, CauseInvalidPayload, CauseMessageTooBig, CauseRateLimited, CauseSlowConsumer,
+		CauseOverBudget, CauseWriteTimeout, CauseHandshakeTimeout, CauseKicked, CauseNodeLost:
 		return slog.LevelInfo
 	case CauseHandlerFailed, CauseHandlerStuck, CauseTransportError:
 		return slog.LevelError
@@ -149,7 +150,7 @@ func (e Drained) Level() slog.Level {
 
 // Attrs is all fields.
 func (e Opened) Attrs() []slog.Attr {
-	return append(who(e.ID, e.UID), slog.String("remote", e.Remote), slog.String("framing", e.Framing),
+	return append(who(e.ID, e.UID), Text("remote", e.Remote), slog.String("framing", e.Framing),
 		slog.String("driver", e.Driver))
 }
 
@@ -161,10 +162,10 @@ func (e Closed) Attrs() []slog.Attr {
 		attrs = append(attrs, slog.Int("code", int(e.Code)), slog.String("code_name", CodeName(e.Code)))
 	}
 	if e.Reason != "" {
-		attrs = append(attrs, slog.String("reason", e.Reason))
+		attrs = append(attrs, Text("reason", e.Reason))
 	}
 	if e.Err != nil {
-		attrs = append(attrs, slog.String("err", reasonText(e.Err)))
+		attrs = append(attrs, Text("err", e.Err))
 	}
 	return append(attrs, slog.Duration("open", e.Open), slog.Uint64("sent", e.Sent), slog.Uint64("received", e.Received))
 }
@@ -173,7 +174,7 @@ func (e Closed) Attrs() []slog.Attr {
 // (at most 1 KiB) if it is an error or a basic value, else its type only.
 func (e HandlerFailed) Attrs() []slog.Attr {
 	return append(who(e.ID, e.UID), slog.String("where", e.Where), slog.String("message_type", typeText(e.Message)),
-		slog.String("reason", reasonText(e.Reason)), slog.String("directive", directiveText(e.Directive)),
+		Text("reason", e.Reason), slog.String("directive", directiveText(e.Directive)),
 		slog.String("stack", string(e.Stack)))
 }
 
@@ -185,7 +186,7 @@ func (e HandlerStuck) Attrs() []slog.Attr {
 
 // Attrs is all fields.
 func (e Refused) Attrs() []slog.Attr {
-	return []slog.Attr{slog.String("remote", e.Remote), slog.Int("status", e.Status), slog.String("reason", e.Reason)}
+	return []slog.Attr{Text("remote", e.Remote), slog.Int("status", e.Status), Text("reason", e.Reason)}
 }
 
 // Attrs is all fields.
@@ -205,29 +206,12 @@ func who(id, uid string) []slog.Attr {
 	attrs := make([]slog.Attr, 0, 8)
 	attrs = append(attrs, slog.String("id", id))
 	if uid != "" {
-		attrs = append(attrs, slog.String("uid", uid))
+		attrs = append(attrs, Text("uid", uid))
 	}
 	return attrs
 }
 
 func typeText(v any) string { return fmt.Sprintf("%T", v) }
-
-// reasonText is for values of panics: errors and basic values by their text,
-// anything else, which may be the message itself, by its type.
-func reasonText(v any) string {
-	const most = 1024
-	var text string
-	switch v.(type) {
-	case error, string, bool, int, int64, uint64, float64:
-		text = fmt.Sprint(v) // survives an Error method that panics
-	default:
-		text = typeText(v)
-	}
-	if len(text) > most {
-		text = text[:most] + "…"
-	}
-	return text
-}
 
 func directiveText(d actor.Directive) string {
 	switch d {

@@ -12,7 +12,8 @@ import (
 type Hook func(Event)
 
 // Log is a Hook that writes each event to l (nil: slog.Default, at the time of
-// the event) with its level, name and attributes. Payloads are never written.
+// the event) with its level, name and attributes, each on one line
+// whatever l makes of it (but for a stack). Payloads are never written.
 func Log(l *slog.Logger) Hook {
 	return func(e Event) {
 		l := l
