@@ -147,3 +147,58 @@ func TestTextHasALimitOfItsOwn(t *testing.T) {
 		})
 	}
 }
+
+func TestFramesHaveALimitOfTheirOwn(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		bytes []byte
+		want  []string
+	}{
+		{"whole", frame(ws.OpText, true, "12345"), []string{`text "12345"`, "end EOF"}},
+		{"too long", frame(ws.OpText, true, "123456"), []string{"fault 1009"}},
+		{"too long, known from the header", frame(ws.OpText, true, "123456")[:6], []string{"fault 1009"}},
+		{
+			"in fragments", join(frame(ws.OpBinary, false, "12345"), frame(ws.OpContinuation, true, "6789")),
+			[]string{`binary "123456789"`, "end EOF"},
+		},
+		{
+			"a fragment too long", join(frame(ws.OpBinary, false, "1"), frame(ws.OpContinuation, true, "234567")),
+			[]string{"fault 1009"},
+		},
+		{
+			"the message too long", join(frame(ws.OpBinary, false, "12345"), frame(ws.OpContinuation, true, "67890")),
+			[]string{"fault 1009"},
+		},
+		{"control frames have theirs", frame(ws.OpPing, true, "123456"), []string{`ping "123456"`, "end EOF"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			eachDriver(t, transport.Config{MaxMessageBytes: 9, MaxFrameBytes: 5}, func(t *testing.T, o *owner, p *transporttest.Peer) {
+				check(t, o, p, c.want, func() { p.WriteRaw(c.bytes) })
+			})
+		})
+	}
+}
+
+// What a link holds of an incomplete message is what it has asked the budget for.
+func TestHeldIsWhatIsReserved(t *testing.T) {
+	reserved := 0
+	cfg := transport.Config{Reserve: func(n int) bool { reserved += n; return true }}
+	eachDriver(t, cfg, func(t *testing.T, o *owner, p *transporttest.Peer) {
+		if o.link.Held() != 0 {
+			t.Error("a new link holds something")
+		}
+		written := make(chan struct{})
+		go func() { // the pipe holds less
+			defer close(written)
+			p.WriteRaw(join(frame(ws.OpBinary, false, strings.Repeat("x", 20_000)), frame(ws.OpPing, true, "")))
+		}()
+		if in := o.next(); in.Kind != transport.KindPing || reserved < 20_000 || o.link.Held() != reserved {
+			t.Errorf("%v, %d bytes are held, %d reserved", in.Kind, o.link.Held(), reserved)
+		}
+		<-written
+		p.WriteRaw(frame(ws.OpContinuation, true, ""))
+		if in := o.next(); in.Kind != transport.KindMessage || o.link.Held() != 0 || reserved != 0 {
+			t.Errorf("%v, %d bytes are held, %d reserved", in.Kind, o.link.Held(), reserved)
+		}
+	})
+}

@@ -90,6 +90,11 @@ type Link interface {
 	// since it was last asked.
 	Progress() bool
 
+	// Held is how many bytes of what the peer has sent wait in the link, as
+	// Config.Reserve was asked for them: of a message that is not whole yet, or of
+	// the requests behind that of a stream.
+	Held() int
+
 	// Queue adds a packet to what leaves with the next Flush and writes nothing.
 	// Where compression was agreed on, this is where it is done, if nobody has
 	// done it for this packet yet.
@@ -240,12 +245,17 @@ type Config struct {
 	// Default (and for values below 1) MaxMessageBytes.
 	MaxTextBytes int
 
+	// MaxFrameBytes limits the payload of one data frame as it is on the wire, in
+	// the same way. Default (and for values below 1): only the message counts.
+	MaxFrameBytes int
+
 	// Deflate switches compression on for WebSockets whose client offers it.
 	// Default nil: off.
 	Deflate *Deflate
 
 	// Reserve is asked before the memory of a message that arrives in pieces, or
-	// holds more than a read buffer (64 KiB) when it is decompressed, grows by n bytes, and told with n < 0 when that memory is handed over or
+	// holds more than a read buffer (64 KiB) when it is decompressed, grows by n
+	// bytes, and told with n < 0 when that memory is handed over or
 	// freed. False ends the link with a Fault of code 1013 (ErrBudget). The
 	// requests that a client sends behind that of a stream are charged as well;
 	// there, false only means that they are thrown away. It is called by who

@@ -5,60 +5,79 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 )
 
 // OriginAllowed tells whether a page of the request's Origin may open this
-// connection. It may when there is no Origin (not a browser), when the Origin's
-// host is the host the request was sent to, or when a pattern matches.
+// connection. It may when the Origin's host is the host the request was sent to,
+// or when a pattern matches.
 //
 // A pattern is matched by path.Match against the Origin's host with its port, as
 // the browser sent it, or against scheme://host when it contains "://". Case
 // does not matter. "*" allows every Origin. The opaque Origin "null" is refused
 // unless a pattern is "null" or "*". A pattern that CheckOriginPatterns refuses
 // matches nothing.
+//
+// Browsers leave the Origin out where they do not take a request for a page's own
+// (images, scripts, frames). Then Sec-Fetch-Site decides, if it says that the
+// request is of the same origin or of the user, else the origin of the Referer,
+// which counts as "null" if only Sec-Fetch-Site is there. A link that the user has
+// followed (a GET, Sec-Fetch-Mode navigate to a document) is no connection of the
+// page it was on. Who sends none of these is no browser and is allowed.
 func OriginAllowed(r *http.Request, patterns []string) bool {
 	origins := r.Header["Origin"]
 	if len(origins) == 0 {
+		return refererAllowed(r, patterns)
+	}
+	// RFC 6454 §7.3: at most one; which one a proxy looked at is anybody's guess.
+	return len(origins) == 1 && originMatches(origins[0], r.Host, patterns)
+}
+
+func refererAllowed(r *http.Request, patterns []string) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	if site == "same-origin" || site == "none" || site != "" && isNavigation(r) {
 		return true
 	}
-	if len(origins) > 1 {
-		return false // RFC 6454 §7.3: at most one; which one a proxy looked at is anybody's guess
+	switch referers := r.Header["Referer"]; len(referers) {
+	case 0:
+		return site == "" || originMatches("null", r.Host, patterns)
+	case 1:
+		u, err := url.Parse(referers[0])
+		return err == nil && originMatches(u.Scheme+"://"+u.Host, r.Host, patterns)
 	}
-	origin := strings.ToLower(origins[0])
+	return false
+}
+
+func isNavigation(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
+		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+}
+
+func originMatches(origin, host string, patterns []string) bool {
+	origin = strings.ToLower(origin)
 	if origin == "null" {
-		for _, p := range patterns {
-			if p == "*" || p == "null" {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(patterns, "*") || slices.Contains(patterns, "null")
 	}
 	u, err := url.Parse(origin)
 	if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil {
 		return false
 	}
-	if strings.EqualFold(u.Host, r.Host) {
-		return true
-	}
-	for _, p := range patterns {
+	return strings.EqualFold(u.Host, host) || slices.ContainsFunc(patterns, func(p string) bool {
 		p = strings.ToLower(p)
 		if p == "*" {
 			return true
 		}
-		subject := u.Host
-		if scheme, host, ok := strings.Cut(p, "://"); ok {
+		if scheme, rest, ok := strings.Cut(p, "://"); ok {
 			// Compared apart: path.Match treats a slash as special.
 			if m, err := path.Match(scheme, u.Scheme); err != nil || !m {
-				continue
+				return false
 			}
-			p = host
+			p = rest
 		}
-		if m, err := path.Match(p, subject); err == nil && m {
-			return true
-		}
-	}
-	return false
+		m, err := path.Match(p, u.Host)
+		return err == nil && m
+	})
 }
 
 // CheckOriginPatterns says which of the patterns can never match, so that the

@@ -52,17 +52,11 @@ func (l *ProxyListener) Accept() (net.Conn, error) {
 }
 
 func (l *ProxyListener) trusts(a net.Addr) bool {
-	var ip netip.Addr
 	switch a := a.(type) {
 	case *net.TCPAddr:
-		ip = a.AddrPort().Addr().Unmap().WithZone("")
+		return Trusts(l.Trusted, a.AddrPort().Addr())
 	case *net.UnixAddr:
-		ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	}
-	for _, p := range l.Trusted {
-		if p.Contains(ip) {
-			return true
-		}
+		return Trusts(l.Trusted, localhost)
 	}
 	return false
 }

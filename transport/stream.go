@@ -119,6 +119,8 @@ func (l *streamLink) takeEarly() []byte {
 // Progress is false: what comes on a stream is no message.
 func (l *streamLink) Progress() bool { return false }
 
+func (l *streamLink) Held() int { return cap(l.early) }
+
 func (l *streamLink) Discard() {
 	if l.flags.has(flagDiscard | flagEnded) {
 		return

@@ -113,6 +113,13 @@ func (l *wsLink) Progress() bool {
 	return is
 }
 
+func (l *wsLink) Held() int {
+	if l.asm == nil {
+		return 0
+	}
+	return cap(l.asm.buf)
+}
+
 // end reports the end of the connection's input.
 func (l *wsLink) end(err error) (Incoming, bool) {
 	l.flags |= flagEnded

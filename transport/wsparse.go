@@ -109,6 +109,9 @@ func (l *wsLink) admit(h header) *Fault {
 	if l.flags.has(flagDiscard) {
 		return nil
 	}
+	if most := l.cfg.MaxFrameBytes; most > 0 && h.length > uint64(most) {
+		return &Fault{Kind: ErrTooBig, Code: uint16(ws.StatusMessageTooBig), Reason: "frame too big"}
+	}
 	op, have, compressed := Opcode(h.op), 0, h.compressed
 	if open {
 		op, have, compressed = l.asm.op, len(l.asm.buf), l.asm.compressed

@@ -1,0 +1,107 @@
+package transport_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/troupe-actors/troupe/transport"
+)
+
+func TestClientAddr(t *testing.T) {
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("127.0.0.1/32")}
+	const proxy, stranger = "10.0.0.1:4000", "203.0.113.9:4000"
+	for _, c := range []struct {
+		name      string
+		remote    string // default: the proxy
+		forwarded string
+		xff       string
+		trust     []netip.Prefix // default: trusted
+		want      string
+	}{
+		{name: "no proxy", remote: stranger, want: stranger},
+		{name: "a stranger says something", remote: stranger, xff: "192.0.2.1", forwarded: "for=192.0.2.1", want: stranger},
+		{name: "nobody is trusted", xff: "192.0.2.1", trust: []netip.Prefix{}, want: proxy},
+		{name: "a proxy says nothing", want: proxy},
+		{name: "a proxy", xff: "192.0.2.1", want: "192.0.2.1:0"},
+		{name: "an invention in front", xff: "1.1.1.1, 192.0.2.1", want: "192.0.2.1:0"},
+		{name: "rubbish in front", xff: "\x00rubbish, 192.0.2.1", want: "192.0.2.1:0"},
+		{name: "two proxies", xff: "192.0.2.1, 10.9.9.9", want: "192.0.2.1:0"},
+		{name: "two proxies and an invention", xff: "10.1.1.1, 192.0.2.1, 10.9.9.9", want: "192.0.2.1:0"},
+		{name: "proxies only", xff: "10.3.3.3, 10.2.2.2", want: "10.3.3.3:0"},
+		{name: "no address", xff: "192.0.2.1, unknown", want: proxy},
+		{name: "no address behind a proxy", xff: "unknown, 10.9.9.9", want: "10.9.9.9:0"},
+		{name: "nothing", xff: " ", want: proxy},
+		{name: "gaps", xff: " ,192.0.2.1 ,, ", want: "192.0.2.1:0"},
+		{name: "a port", xff: "192.0.2.1:77", want: "192.0.2.1:77"},
+		{name: "IPv6", xff: "2001:db8::1", want: "[2001:db8::1]:0"},
+		{name: "IPv6 in brackets", xff: "[2001:db8::1]", want: "[2001:db8::1]:0"},
+		{name: "IPv6 with a port", xff: "[2001:db8::1]:77", want: "[2001:db8::1]:77"},
+		{name: "IPv6 of a proxy, with a zone", remote: "[fd00::1%eth0]:4000", xff: "2001:db8::1", want: "[2001:db8::1]:0"},
+		{name: "IPv4 in IPv6", remote: "[::ffff:10.0.0.1]:4000", xff: "::ffff:192.0.2.1", want: "192.0.2.1:0"},
+		{name: "two lines", xff: "1.1.1.1\n192.0.2.1", want: "192.0.2.1:0"},
+
+		{name: "Forwarded", forwarded: "for=192.0.2.1", want: "192.0.2.1:0"},
+		{name: "Forwarded, all of it", forwarded: `For="192.0.2.1:77";Proto=https;by=10.0.0.1;host="a,b;c"`, want: "192.0.2.1:77"},
+		{name: "Forwarded, IPv6", forwarded: `proto=http; for="[2001:db8:cafe::17]:4711"`, want: "[2001:db8:cafe::17]:4711"},
+		{name: "Forwarded, two hops", forwarded: "for=1.1.1.1, for=192.0.2.1;proto=http , for=10.5.5.5", want: "192.0.2.1:0"},
+		{name: "Forwarded, hidden", forwarded: "for=192.0.2.1, for=_hidden", want: proxy},
+		{name: "Forwarded, a hidden port", forwarded: `for="192.0.2.1:_x"`, want: "192.0.2.1:0"},
+		{name: "Forwarded for nobody", forwarded: "for=192.0.2.1, proto=http", want: proxy},
+		{name: "Forwarded, quotes that are quoted", forwarded: `for="\",for=1.1.1.1", for=192.0.2.1`, want: "192.0.2.1:0"},
+		{name: "Forwarded, an open quote", forwarded: `for="1.1.1.1, for=192.0.2.1`, want: proxy},
+		{name: "Forwarded twice", forwarded: "for=1.1.1.1;for=192.0.2.1", want: proxy},
+
+		{name: "both agree", xff: "192.0.2.1", forwarded: "for=192.0.2.1", want: "192.0.2.1:0"},
+		{name: "both agree about the last", xff: "1.1.1.1, 192.0.2.1", forwarded: "for=2.2.2.2,for=192.0.2.1", want: "192.0.2.1:0"},
+		{name: "a client's Forwarded was passed on", xff: "192.0.2.1", forwarded: "for=1.1.1.1", want: proxy},
+		{name: "malformed, beside the other", xff: "192.0.2.1", forwarded: `for="`, want: proxy},
+
+		{name: "a Unix socket", remote: "@", xff: "192.0.2.1", want: "192.0.2.1:0"},
+		{name: "an address that is none", remote: "somebody", xff: "192.0.2.1", want: "invalid AddrPort"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := &http.Request{RemoteAddr: c.remote, Header: http.Header{}}
+			if c.remote == "" {
+				r.RemoteAddr = proxy
+			}
+			if c.remote == "@" {
+				r = r.WithContext(context.WithValue(t.Context(), http.LocalAddrContextKey, &net.UnixAddr{Net: "unix"}))
+			}
+			if c.xff != "" {
+				r.Header["X-Forwarded-For"] = strings.Split(c.xff, "\n")
+			}
+			if c.forwarded != "" {
+				r.Header["Forwarded"] = []string{c.forwarded}
+			}
+			if c.trust == nil {
+				c.trust = trusted
+			}
+			if got := transport.ClientAddr(r, c.trust).String(); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// Whatever stands in the fields, the client is the peer, or an address that one
+// of them names.
+func FuzzClientAddr(f *testing.F) {
+	f.Add("1.1.1.1, 192.0.2.1", "for=1.1.1.1;by=\"x\", for=\"[::1]:9\"")
+	f.Add("unknown", `for="\"`)
+	f.Fuzz(func(t *testing.T, xff, forwarded string) {
+		r := &http.Request{RemoteAddr: "10.0.0.1:1", Header: http.Header{"X-Forwarded-For": {xff}, "Forwarded": {forwarded}}}
+		for _, trusted := range [][]netip.Prefix{{netip.MustParsePrefix("10.0.0.0/8")}, {netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}} {
+			got := transport.ClientAddr(r, trusted)
+			if !got.IsValid() || got.Addr().Zone() != "" || got.Addr().Is4In6() {
+				t.Fatal(got)
+			}
+			if transport.ClientAddr(&http.Request{RemoteAddr: got.String()}, trusted) != got {
+				t.Fatalf("%v does not survive its text", got)
+			}
+		}
+	})
+}
