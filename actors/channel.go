@@ -59,6 +59,7 @@ type Channel struct {
 	answer     uint32            // how many bytes our answer to the request has
 	flight     *flight           // taken from the outbox, not written
 	passing    *passing          // nil while there is nothing in it
+	pace       *pace             // nil while it is not limited, or has all it may send
 	window     supervisor.Window // recent failures
 	openedAt   int64             // nanoseconds of Runtime.now, as those that follow
 	lastIn     int64             // a sign of life
@@ -340,14 +341,19 @@ func (c *Channel) finishWith(e ending) bool {
 
 // Join makes the channel a member of a topic until it leaves or ends, and
 // reports whether it was none before. The error of a channel that has ended is
-// ErrClosed, that of the topic "" is ErrNoTopic.
+// ErrClosed, that of the topic "" is ErrNoTopic, and that of one topic more than
+// [Options].MaxTopics a *[LimitError].
 func (c *Channel) Join(topic string) (bool, error) {
 	if !c.IsOpen() {
 		return false, ErrClosed
 	}
-	joined, err := c.ep.rt.reg.Join(&c.member, topic)
-	if errors.Is(err, registry.ErrRemoved) {
+	most := c.ep.opts.MaxTopics
+	joined, err := c.ep.rt.reg.JoinUpTo(&c.member, topic, most)
+	switch {
+	case errors.Is(err, registry.ErrRemoved):
 		err = ErrClosed
+	case errors.Is(err, registry.ErrTopics):
+		err = &LimitError{"MaxTopics", most}
 	}
 	return joined, err
 }

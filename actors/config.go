@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -47,6 +48,28 @@ type Config struct {
 	// left is compressed without. Default 64 MiB.
 	CompressionBytes int64
 
+	// MaxChannels bounds the channels there are, opening and closing ones
+	// included. Above it a request is refused with 503. Default 1,000,000.
+	MaxChannels int
+
+	// MaxPerUID and MaxPerIP bound those of one user and of one address, which of
+	// IPv6 is a /64 network. Above them a request is refused with 429: the
+	// channels there are stay. Nobody is the user "", and the peers of a Unix
+	// socket have no address, unless TrustedProxies tell one. Default: none.
+	MaxPerUID int
+	MaxPerIP  int
+
+	// HandshakeRate bounds the requests that may become channels, before
+	// Authorize is asked. Above it they are refused with 503. Default: none.
+	HandshakeRate Rate
+
+	// TrustedProxies are the addresses of proxies that tell who their client is
+	// by X-Forwarded-For or Forwarded (see [transport.ClientAddr]): then that is
+	// the request's RemoteAddr, for Authorize, the limits, events and the channel,
+	// with port 0 if none was told. A proxy must append to one of the two fields.
+	// The peers of a Unix socket count as 127.0.0.1. Default: none is believed.
+	TrustedProxies []netip.Prefix
+
 	// PresenceGrace is how long a user who has no channel any more still counts
 	// as present. Default 5 s; negative: none.
 	PresenceGrace time.Duration
@@ -71,8 +94,9 @@ type Config struct {
 type Options struct {
 	// Origins are patterns of hosts, or of scheme://host, that pages of other
 	// origins may connect from, such as "*.example.com" ("*" for any).
-	// Default: the same host only. Clients that send no Origin are no browsers
-	// and are allowed.
+	// Default: the same host only. Where a browser sends no Origin its
+	// Sec-Fetch-Site and Referer count (see [transport.OriginAllowed]); clients
+	// that send none of these are no browsers and are allowed.
 	Origins []string
 
 	// Authorize decides who the user is, before anything is upgraded. If ok is
@@ -96,9 +120,11 @@ type Options struct {
 	Prepare func(c *Channel, head *Head)
 
 	// Refuse writes the answers with which the endpoint refuses a request:
-	// 400, 405 or 426 for a bad handshake, 403 for an origin or by Authorize, 503
-	// while the runtime is draining or its byte budget all but spent, 500. The reason is fit for the
-	// client to see. Header fields that belong to the answer are set already.
+	// 400, 405 or 426 for a bad handshake, 403 for an origin or by Authorize, 429
+	// for MaxPerUID and MaxPerIP, 503 for MaxChannels and HandshakeRate and while
+	// the runtime is draining or its byte budget all but spent, 500. The reason is
+	// fit for the client to see. Header fields that belong to the answer are set
+	// already.
 	// Default: the reason as plain text.
 	Refuse func(w http.ResponseWriter, r *http.Request, status int, reason string)
 
@@ -113,6 +139,26 @@ type Options struct {
 	// Compression of WebSocket messages (permessage-deflate, RFC 7692). Default:
 	// off.
 	Compression Compression
+
+	// MaxFrameBytes bounds one WebSocket frame of a message, as it is on the wire.
+	// Default: none but the message's. A larger one closes the channel with 1009.
+	MaxFrameBytes int
+
+	// MessageRate and ByteRate bound what a WebSocket's peer may send: its
+	// messages, pings and pongs, and the bytes in them. A message counts when it is
+	// whole. A peer that sends more is left unread until it may send again, as if
+	// the network were slow; until then its pongs and its close are not seen
+	// either, and PongTimeout and IdleTimeout wait. Default: none.
+	MessageRate Rate
+	ByteRate    Rate
+
+	// CloseOverRate closes a channel with 1008 whose peer sends more than that,
+	// instead of slowing it down. Default false.
+	CloseOverRate bool
+
+	// MaxTopics bounds the topics a channel is in: Join then returns a
+	// *[LimitError]. Default 1024.
+	MaxTopics int
 
 	// MailboxMessages bounds what waits for the handler and, apart from it, for
 	// the peer (what the kernel has not taken included). Default 1024.
@@ -225,26 +271,6 @@ var UpgradeRequired http.Handler = http.HandlerFunc(func(w http.ResponseWriter, 
 // Policy says what a send does when the channel's mailbox is full.
 type Policy = mailbox.Policy
 
-// Defaults of Config and Options.
-const (
-	DefaultBudgetBytes      = 1 << 30
-	DefaultCompressionBytes = 64 << 20
-	DefaultCompressionLevel = transport.DefaultDeflateLevel
-	DefaultCompressionMin   = transport.DefaultDeflateMinBytes
-	DefaultPresenceGrace    = 5 * time.Second
-	DefaultDrainBatch       = 500
-	DefaultDrainPause       = 100 * time.Millisecond
-	DefaultMaxMessageBytes  = transport.DefaultMaxMessageBytes
-	DefaultMailboxMessages  = mailbox.DefaultMessages
-	DefaultMailboxBytes     = 4 << 20
-	DefaultHandshakeTimeout = 10 * time.Second
-	DefaultWriteTimeout     = 10 * time.Second
-	DefaultPingInterval     = 25 * time.Second
-	DefaultPongTimeout      = 10 * time.Second
-	DefaultCloseTimeout     = 5 * time.Second
-	DefaultHandlerDeadline  = 30 * time.Second
-)
-
 // ConfigError is a value that a Config or Options must not have.
 type ConfigError struct {
 	Field string
@@ -256,146 +282,10 @@ func (e *ConfigError) Error() string {
 	return fmt.Sprintf("actors: %s is %v, want %s", e.Field, e.Value, e.Want)
 }
 
-func pick[T comparable](values ...T) T {
-	var zero T
-	for _, v := range values {
-		if v != zero {
-			return v
-		}
-	}
-	return zero
+// LimitError is the error of what would go over a limit of Config or Options.
+type LimitError struct {
+	Limit string // the field: "MaxChannels", "MaxPerUID", "MaxPerIP", "HandshakeRate" or "MaxTopics"
+	Max   int
 }
 
-func pickPolicy(values ...Policy) Policy {
-	var p Policy
-	for _, v := range values {
-		p = p.Or(v)
-	}
-	return p
-}
-
-// withDefaults fills the zero fields of o.
-func (o Options) withDefaults(from Options) Options {
-	if o.Origins == nil {
-		o.Origins = from.Origins
-	}
-	if o.Authorize == nil {
-		o.Authorize = from.Authorize
-	}
-	if o.Subprotocols == nil {
-		o.Subprotocols = from.Subprotocols
-	}
-	if o.Next == nil {
-		o.Next = from.Next
-	}
-	if o.Prepare == nil {
-		o.Prepare = from.Prepare
-	}
-	if o.Refuse == nil {
-		o.Refuse = from.Refuse
-	}
-	o.MaxMessageBytes = pick(o.MaxMessageBytes, from.MaxMessageBytes, DefaultMaxMessageBytes)
-	o.MaxTextBytes = pick(o.MaxTextBytes, from.MaxTextBytes)
-	o.Compression = pick(o.Compression, from.Compression)
-	o.MailboxMessages = pick(o.MailboxMessages, from.MailboxMessages, DefaultMailboxMessages)
-	o.MailboxBytes = pick(o.MailboxBytes, from.MailboxBytes)
-	o.Overflow = pickPolicy(o.Overflow, from.Overflow, Reject)
-	o.BroadcastOverflow = pickPolicy(o.BroadcastOverflow, from.BroadcastOverflow, CloseSlow)
-	o.IdleTimeout = pick(o.IdleTimeout, from.IdleTimeout)
-	o.MaxOpen = pick(o.MaxOpen, from.MaxOpen)
-	o.HandshakeTimeout = pick(o.HandshakeTimeout, from.HandshakeTimeout, DefaultHandshakeTimeout)
-	o.WriteTimeout = pick(o.WriteTimeout, from.WriteTimeout, DefaultWriteTimeout)
-	o.PingInterval = pick(o.PingInterval, from.PingInterval, DefaultPingInterval)
-	o.PongTimeout = pick(o.PongTimeout, from.PongTimeout, DefaultPongTimeout)
-	o.CloseTimeout = pick(o.CloseTimeout, from.CloseTimeout, DefaultCloseTimeout)
-	o.HandlerDeadline = pick(o.HandlerDeadline, from.HandlerDeadline, DefaultHandlerDeadline)
-	o.CloseStuck = o.CloseStuck || from.CloseStuck
-	o.Intensity = pick(o.Intensity, from.Intensity)
-	return o
-}
-
-// derived fills the fields whose defaults depend on others: last, since an
-// endpoint may change those.
-func (o Options) derived() Options {
-	o.MaxTextBytes = min(pick(o.MaxTextBytes, o.MaxMessageBytes), o.MaxMessageBytes)
-	o.MailboxBytes = pick(o.MailboxBytes, max(DefaultMailboxBytes, 2*o.MaxMessageBytes))
-	o.Compression.Level = pick(o.Compression.Level, DefaultCompressionLevel)
-	o.Compression.MinBytes = pick(o.Compression.MinBytes, DefaultCompressionMin)
-	return o
-}
-
-// check reports the first value of filled-in options that is out of range.
-func (o Options) check() error {
-	if err := transport.CheckOriginPatterns(o.Origins); err != nil {
-		return &ConfigError{"Options.Origins", o.Origins, err.Error()}
-	}
-	for _, p := range o.Subprotocols {
-		if !transport.IsToken(p) {
-			return &ConfigError{"Options.Subprotocols", p, "a token as of RFC 9110 §5.6.2"}
-		}
-	}
-	for _, f := range []struct {
-		name string
-		n    int
-	}{
-		{"MaxMessageBytes", o.MaxMessageBytes},
-		{"MaxTextBytes", o.MaxTextBytes},
-		{"MailboxMessages", o.MailboxMessages},
-		{"MailboxBytes", o.MailboxBytes},
-		{"Compression.MinBytes", o.Compression.MinBytes},
-	} {
-		if f.n < 1 {
-			return &ConfigError{"Options." + f.name, f.n, "1 or more, or 0 for the default"}
-		}
-	}
-	if l := o.Compression.Level; l < 1 || l > 9 {
-		return &ConfigError{"Options.Compression.Level", l, "1 to 9, or 0 for the default"}
-	}
-	if o.BroadcastOverflow.Waits() {
-		return &ConfigError{"Options.BroadcastOverflow", o.BroadcastOverflow, "a policy that does not wait"}
-	}
-	if err := o.Intensity.Validate(); err != nil {
-		return &ConfigError{"Options.Intensity", o.Intensity, err.Error()}
-	}
-	if o.PingInterval > 0 && o.PongTimeout <= 0 {
-		return &ConfigError{"Options.PongTimeout", o.PongTimeout, "more than 0 while PingInterval is set"}
-	}
-	if o.CloseTimeout < 0 {
-		return &ConfigError{"Options.CloseTimeout", o.CloseTimeout, "0 (default 5s) or more: a close must end"}
-	}
-	return nil
-}
-
-func (c Config) withDefaults() Config {
-	c.Options = c.Options.withDefaults(Options{})
-	c.BudgetBytes = pick(c.BudgetBytes, DefaultBudgetBytes)
-	c.CompressionBytes = pick(c.CompressionBytes, DefaultCompressionBytes)
-	c.PresenceGrace = pick(c.PresenceGrace, DefaultPresenceGrace)
-	c.DrainBatch = pick(c.DrainBatch, DefaultDrainBatch)
-	c.DrainPause = pick(c.DrainPause, DefaultDrainPause)
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
-	return c
-}
-
-func (c Config) check() error {
-	if err := c.Options.derived().check(); err != nil {
-		return err
-	}
-	switch {
-	case c.Driver > DriverGoroutine:
-		return &ConfigError{"Config.Driver", c.Driver, "auto, poller or goroutine"}
-	case c.Workers < 0:
-		return &ConfigError{"Config.Workers", c.Workers, "0 (GOMAXPROCS) or more"}
-	case c.BudgetBytes < 1:
-		return &ConfigError{"Config.BudgetBytes", c.BudgetBytes, "1 or more, or 0 for the default"}
-	case c.CompressionBytes < 1:
-		return &ConfigError{"Config.CompressionBytes", c.CompressionBytes, "1 or more, or 0 for the default"}
-	case c.DrainBatch < 1:
-		return &ConfigError{"Config.DrainBatch", c.DrainBatch, "1 or more, or 0 for the default"}
-	case c.DrainPause < 0:
-		return &ConfigError{"Config.DrainPause", c.DrainPause, "more than 0, or 0 for the default"}
-	}
-	return nil
-}
+func (e *LimitError) Error() string { return fmt.Sprintf("actors: %s is %d", e.Limit, e.Max) }

@@ -26,6 +26,7 @@ func (c *Channel) checkDeadlines() {
 		next = min(next, at)
 		return false
 	}
+	c.forgetPace(now)
 	o := &c.ep.opts
 	if c.phase >= flushing {
 		if c.passedWhileClosing(passed); c.phase == closed {
@@ -96,10 +97,12 @@ func (c *Channel) passedWhileOpen(o *Options, passed func(int64, time.Duration) 
 		}
 		return nil
 	}
-	if o.IdleTimeout > 0 && passed(c.lastData, o.IdleTimeout) {
+	// What a peer that is left unread has sent meanwhile is in time.
+	unread := c.unreadUntil()
+	if o.IdleTimeout > 0 && passed(max(c.lastData+int64(o.IdleTimeout), unread), 0) {
 		return &ending{cause: supervisor.CauseIdleTimeout}
 	}
-	if c.pingAt != 0 && !c.congested && passed(c.pingAt, o.PongTimeout) {
+	if c.pingAt != 0 && !c.congested && passed(max(c.pingAt+int64(o.PongTimeout), unread), 0) {
 		return &ending{cause: supervisor.CausePongTimeout}
 	}
 	return nil
@@ -137,7 +140,7 @@ func (c *Channel) keepAlive(o *Options, passed func(int64, time.Duration) bool) 
 	if c.framing == transport.FramingSSE {
 		since = max(c.lastData, c.lastIn)
 	}
-	if !passed(since, o.PingInterval) {
+	if !passed(max(since+int64(o.PingInterval), c.unreadUntil()), 0) {
 		return
 	}
 	now := c.ep.rt.now()

@@ -25,6 +25,8 @@ type Endpoint struct {
 	links    transport.Config
 	box      mailbox.Config
 	props    *actor.Props // of the behavior
+	messages meter        // of MessageRate
+	bytes    meter        // of ByteRate
 	guardian *supervisor.Strategy
 
 	mu       sync.Mutex // guards what follows
@@ -64,6 +66,7 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 			MaxMessageBytes: opts.MaxMessageBytes,
 			MaxTextBytes:    opts.MaxTextBytes,
 			Deflate:         rt.deflate(opts.Compression),
+			MaxFrameBytes:   opts.MaxFrameBytes,
 			Reserve:         rt.budget.Take,
 		},
 		box: mailbox.Config{
@@ -74,6 +77,7 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 			Deadline:   max(opts.HandlerDeadline, 0),
 		},
 	}
+	ep.messages, ep.bytes = newMeter(opts.MessageRate), newMeter(opts.ByteRate)
 	ep.props, ep.guardian = props, supervisor.NewStrategy(rt.decide)
 	return ep, nil
 }
@@ -116,7 +120,8 @@ func (ep *Endpoint) Channels() iter.Seq[*Channel] {
 // an ordinary response. It returns when the channel is opening; where the link
 // cannot be taken from net/http (HTTP/2, wrapped writers), when it has ended.
 func (ep *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !ep.precheck(w, r) {
+	r, err := ep.precheck(w, r)
+	if err != nil {
 		return
 	}
 	uid := ""
@@ -137,13 +142,14 @@ func (ep *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Accept does the same inside a plain handler that has found out by itself who
 // the user is: Options.Authorize is not asked. Refusals, and requests for
-// Options.Next, are answered before Accept returns [ErrRefused] or what else
-// went wrong. What is sent at once is written after the answer, but a channel
+// Options.Next, are answered before Accept returns [ErrRefused], a *[LimitError] or
+// what else went wrong. What is sent at once is written after the answer, but a channel
 // that is closed before its Open began has neither Open nor Close. Where the link cannot be taken from net/http,
 // Accept returns when the channel has ended.
 func (ep *Endpoint) Accept(w http.ResponseWriter, r *http.Request, uid string) (*Channel, error) {
-	if !ep.precheck(w, r) {
-		return nil, ErrRefused
+	r, err := ep.precheck(w, r)
+	if err != nil {
+		return nil, err
 	}
 	return ep.accept(w, r, uid)
 }
@@ -192,35 +198,40 @@ func (ep *Endpoint) answer(w http.ResponseWriter, r *http.Request, status int, r
 // spent to the last byte it never is.
 const spare = 16
 
-// precheck does the checks that need nothing of the application.
-func (ep *Endpoint) precheck(w http.ResponseWriter, r *http.Request) bool {
+// precheck does the checks that need nothing of the application. The request it
+// returns is of the client itself, where a proxy has told who that is.
+func (ep *Endpoint) precheck(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	if ep.opts.Next != nil && transport.CheckUpgrade(r) != nil {
 		ep.opts.Next.ServeHTTP(w, r)
-		return false
+		return nil, ErrRefused
 	}
+	r = ep.rt.client(r)
 	if ep.rt.State() != Running {
 		w.Header().Set("Retry-After", "1")
 		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is going away")
-		return false
+		return nil, ErrRefused
 	}
 	if limit := ep.rt.cfg.BudgetBytes; ep.rt.budget.Used() >= limit-limit/spare {
 		w.Header().Set("Retry-After", "1")
 		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is overloaded")
-		return false
+		return nil, ErrRefused
 	}
 	if !transport.OriginAllowed(r, ep.opts.Origins) {
 		ep.refuse(w, r, http.StatusForbidden, "origin not allowed")
-		return false
+		return nil, ErrRefused
 	}
-	if !transport.IsUpgrade(r) {
-		return true
+	if transport.IsUpgrade(r) {
+		if err := transport.CheckUpgrade(r); err != nil {
+			w.Header().Set("Connection", "close")
+			ep.refuseError(w, r, err)
+			return nil, ErrRefused
+		}
 	}
-	if err := transport.CheckUpgrade(r); err != nil {
-		w.Header().Set("Connection", "close")
-		ep.refuseError(w, r, err)
-		return false
+	if err := ep.rt.admit(r); err != nil {
+		ep.refuseLimit(w, r, err)
+		return nil, err
 	}
-	return true
+	return r, nil
 }
 
 func (ep *Endpoint) refuseError(w http.ResponseWriter, r *http.Request, err error) {
@@ -267,6 +278,9 @@ func (ep *Endpoint) accept(w http.ResponseWriter, r *http.Request, uid string) (
 }
 
 func (ep *Endpoint) refuseSpawn(w http.ResponseWriter, r *http.Request, err error) {
+	if ep.refuseLimit(w, r, err) {
+		return
+	}
 	if errors.Is(err, ErrStopped) {
 		w.Header().Set("Retry-After", "1")
 		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is going away")
@@ -331,8 +345,8 @@ func (ep *Endpoint) subprotocol(r *http.Request) string {
 
 // Open makes a channel of a link that did not come by HTTP: one in memory, for
 // tests and simulations, or of a transport of your own. r is what Request
-// returns; it may be nil. If the runtime takes no channels the link is
-// released.
+// returns; it may be nil. If the runtime takes no channels, or would go over a
+// limit (a *[LimitError]), the link is released.
 func (ep *Endpoint) Open(link transport.Link, r *http.Request, uid string) (*Channel, error) {
 	c, err := ep.newChannel(r, uid, link.Framing())
 	if err != nil {
@@ -345,16 +359,16 @@ func (ep *Endpoint) Open(link transport.Link, r *http.Request, uid string) (*Cha
 
 // newChannel spawns the actor of a channel that has no link yet.
 func (ep *Endpoint) newChannel(r *http.Request, uid string, framing transport.Framing) (*Channel, error) {
-	if err := ep.rt.enter(); err != nil {
-		return nil, err
-	}
 	c := &Channel{ep: ep, uid: uid, framing: framing}
 	if r != nil && r.URL != nil {
 		c.setRequest(r)
 	}
+	if err := ep.rt.enter(c); err != nil {
+		return nil, err
+	}
 	c.box.Init(&ep.box, (*owner)(c))
 	if err := ep.spawn(c, false, ep.rt.nextName()); err != nil {
-		ep.rt.leave()
+		ep.rt.leave(c)
 		return nil, err
 	}
 	ep.rt.remember(c)

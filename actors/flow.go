@@ -30,6 +30,9 @@ func (c *Channel) pump() {
 			c.box.Later(sigReadable)
 			return
 		}
+		if c.throttled() {
+			return
+		}
 		in, ok := c.link.Next()
 		if !ok {
 			if c.link.Progress() {
@@ -58,6 +61,12 @@ func (c *Channel) crowded() bool {
 }
 
 func (c *Channel) incoming(in transport.Incoming) {
+	switch in.Kind {
+	case transport.KindMessage, transport.KindPing, transport.KindPong:
+		if !c.charge(len(in.Data)) {
+			return
+		}
+	}
 	switch in.Kind {
 	case transport.KindMessage:
 		c.lastData = c.lastIn

@@ -16,6 +16,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/google/uuid"
+	"golang.org/x/time/rate"
 
 	"github.com/troupe-actors/troupe/mailbox"
 	"github.com/troupe-actors/troupe/registry"
@@ -49,9 +50,12 @@ type Runtime struct {
 	sources   tally            // goroutines that read for channels
 	homes     map[any]struct{} // where names may fall; immutable
 
+	handshakes *rate.Limiter // nil: no limit
+
 	mu       sync.Mutex // guards what follows
 	state    State
 	live     int           // channel actors that exist, opening ones included
+	crowd    crowd         // the same, by user and by address
 	empty    chan struct{} // closed when live falls to 0 while not running
 	stopped  chan struct{} // closed when Stop is through
 	stopping bool
@@ -95,6 +99,9 @@ func Start(cfg Config) (*Runtime, error) {
 		base:     time.Now(),
 		stopped:  make(chan struct{}),
 		outside:  make(map[*Channel]struct{}),
+	}
+	if r := cfg.HandshakeRate; r.PerSecond > 0 {
+		rt.handshakes = rate.NewLimiter(rate.Limit(r.PerSecond), r.burst())
 	}
 	rt.event = supervisor.Tee(supervisor.Log(cfg.Logger), rt.stats.count, cfg.OnEvent)
 	var err error
@@ -213,17 +220,6 @@ func (rt *Runtime) now() int64 { return int64(time.Since(rt.base)) }
 
 func (rt *Runtime) at(t int64) time.Time { return rt.base.Add(time.Duration(t)) }
 
-// enter counts a channel in, if the runtime takes any.
-func (rt *Runtime) enter() error {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
-	if rt.state != Running {
-		return ErrStopped
-	}
-	rt.live++
-	return nil
-}
-
 // remember keeps hold of a channel while it is not in the registry: until it
 // opens, and from its leaving until it is gone.
 func (rt *Runtime) remember(c *Channel) {
@@ -244,7 +240,7 @@ func (rt *Runtime) registered(c *Channel) {
 // forget counts out a channel that is gone.
 func (rt *Runtime) forget(c *Channel) {
 	rt.registered(c)
-	rt.leave()
+	rt.leave(c)
 }
 
 // everyChannel ranges over the channels that are not gone.
@@ -263,15 +259,6 @@ func (rt *Runtime) everyChannel() iter.Seq[*Channel] {
 				return
 			}
 		}
-	}
-}
-
-func (rt *Runtime) leave() {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
-	if rt.live--; rt.live == 0 && rt.empty != nil {
-		close(rt.empty)
-		rt.empty = nil
 	}
 }
 

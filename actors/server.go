@@ -337,8 +337,8 @@ func (cfg ServerConfig) check(rt *Runtime) error {
 		}
 	}
 	for _, p := range cfg.ProxyProtocol {
-		if !p.IsValid() || p.Addr().Is4In6() {
-			return &ConfigError{"ServerConfig.ProxyProtocol", p, "valid prefixes, those of IPv4 not written as IPv6"}
+		if !validPrefix(p) {
+			return &ConfigError{"ServerConfig.ProxyProtocol", p, wantPrefix}
 		}
 	}
 	return nil

@@ -56,6 +56,14 @@ var removed = &topics{gone: true}
 
 func (m *Member) isGone() bool { return m.topics != nil && m.topics.gone }
 
+// joined is how many topics m is in. mu is held.
+func (m *Member) joined() int {
+	if m.topics == nil {
+		return 0
+	}
+	return len(m.topics.list)
+}
+
 // find is the index of the membership of s, -1 if there is none. mu is held.
 func (m *Member) find(s *set) int {
 	if m.topics != nil {

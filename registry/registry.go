@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,9 @@ var (
 
 	// ErrNoTopic: the topic is "", which stands for the whole runtime.
 	ErrNoTopic = errors.New("registry: empty topic")
+
+	// ErrTopics: the member is in as many topics as it may.
+	ErrTopics = errors.New("registry: in too many topics")
 
 	errUnknownMessage = errors.New("registry: unknown message")
 )
@@ -243,6 +247,12 @@ func (r *Registry) Remove(m *Member) {
 // refused with ErrRemoved before Add and after Remove, with ErrStopped, and
 // with ErrNoTopic.
 func (r *Registry) Join(m *Member, topic string) (bool, error) {
+	return r.JoinUpTo(m, topic, math.MaxInt)
+}
+
+// JoinUpTo is Join of a member that may be in so many topics: ErrTopics if it is
+// and this would be one more.
+func (r *Registry) JoinUpTo(m *Member, topic string, most int) (bool, error) {
 	if topic == "" {
 		return false, ErrNoTopic
 	}
@@ -250,7 +260,7 @@ func (r *Registry) Join(m *Member, topic string) (bool, error) {
 	if !added {
 		return false, ErrRemoved
 	}
-	return r.shardOf(topic).join(topic, uid, m)
+	return r.shardOf(topic).join(topic, uid, m, most)
 }
 
 // Leave ends what Join began and reports whether m was a member of the topic.

@@ -152,7 +152,7 @@ func (sh *shard) remove(k kind, uid string, m *Member) {
 	sh.tidy(s)
 }
 
-func (sh *shard) join(topic, uid string, m *Member) (bool, error) {
+func (sh *shard) join(topic, uid string, m *Member, most int) (bool, error) {
 	sh.mu.Lock()
 	defer sh.release()
 	sh.throttle()
@@ -169,6 +169,10 @@ func (sh *shard) join(topic, uid string, m *Member) (bool, error) {
 	if m.find(s) >= 0 {
 		m.mu.Unlock()
 		return false, nil
+	}
+	if m.joined() >= most {
+		m.mu.Unlock()
+		return false, ErrTopics
 	}
 	if m.topics == nil {
 		m.topics = &topics{}

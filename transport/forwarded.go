@@ -23,18 +23,15 @@ func Trusts(prefixes []netip.Prefix, a netip.Addr) bool {
 // localhost stands for the peers of a Unix socket.
 var localhost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// PeerAddr is the address of who has sent a request, as net/http tells it. The
-// peer of a Unix socket is 127.0.0.1, with port 0. It is not valid if RemoteAddr
-// was set to something else.
+// PeerAddr is the address of who has sent a request, as net/http, or middleware,
+// has set it: with port 0 if that is not told. The peer of a Unix socket is
+// 127.0.0.1. It is not valid if RemoteAddr is no address.
 func PeerAddr(r *http.Request) netip.AddrPort {
 	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && a.Network() == "unix" {
 		return netip.AddrPortFrom(localhost, 0)
 	}
-	a, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	return plainAddr(a)
+	a, _ := parseHop(r.RemoteAddr)
+	return a
 }
 
 func plainAddr(a netip.AddrPort) netip.AddrPort {

@@ -61,6 +61,7 @@ func TestClientAddr(t *testing.T) {
 		{name: "malformed, beside the other", xff: "192.0.2.1", forwarded: `for="`, want: proxy},
 
 		{name: "a Unix socket", remote: "@", xff: "192.0.2.1", want: "192.0.2.1:0"},
+		{name: "an address without a port", remote: "10.0.0.1", xff: "192.0.2.1", want: "192.0.2.1:0"},
 		{name: "an address that is none", remote: "somebody", xff: "192.0.2.1", want: "invalid AddrPort"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
