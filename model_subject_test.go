@@ -186,7 +186,8 @@ func (s *subject) checkStopped() {
 	if s.closes != want {
 		s.fault("close ran %d times, open began %d times; %v", s.closes, s.began, s.cause)
 	}
-	if want == 1 && !s.may[s.cause] && s.cause != supervisor.CauseRuntimeStopped && s.cause != supervisor.CauseDrained {
+	swept := s.cause == supervisor.CauseOverBudget && s.w.budget > 0
+	if want == 1 && !s.may[s.cause] && !swept && s.cause != supervisor.CauseRuntimeStopped && s.cause != supervisor.CauseDrained {
 		s.fault("ended by %v, which nobody did", s.cause)
 	}
 	s.checkSends()

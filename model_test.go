@@ -58,6 +58,7 @@ type world struct {
 	release  chan struct{}
 	subjects []*subject
 	sends    int
+	budget   int64 // of bytes; 0: one that is never spent
 }
 
 func tryWorld(t *testing.T, seed uint64) {
@@ -91,11 +92,12 @@ func (w *world) begin() {
 		CloseStuck:        r.IntN(2) == 0,
 		Intensity:         one(r, supervisor.Intensity{}, supervisor.Intensity{Max: 1000, Within: time.Second}, supervisor.Intensity{Max: -1}),
 	}
+	w.budget = one[int64](r, 0, 0, 2000)
 	rt, err := actors.Start(actors.Config{
 		Options:     w.opts,
 		Driver:      actors.DriverGoroutine,
 		Logger:      slog.New(slog.DiscardHandler),
-		BudgetBytes: one[int64](r, 0, 0, 2000),
+		BudgetBytes: w.budget,
 		Workers:     one(r, 1, 2, 4),
 		OnEvent:     w.hear,
 	})

@@ -23,6 +23,8 @@ type Channel struct {
 	pid     *actor.PID
 	framing transport.Framing
 
+	partial atomic.Uint32 // shared, and here for its size: bytes of a message that is not whole yet
+
 	box    mailbox.Mailbox
 	member registry.Member
 	timer  supervisor.Timer
@@ -44,7 +46,7 @@ type Channel struct {
 	closing    bool              // the close frame is queued
 	unread     bool              // the peer is left waiting until it has read
 	sigs       mailbox.Signals   // heard and not yet acted upon
-	directive  actor.Directive   // for the failure that is escalating
+	directive  directive         // for the failure that is escalating
 	began      bool              // Open was called
 	opened     bool              // and has returned
 	listening  bool              // the link signals
@@ -56,7 +58,7 @@ type Channel struct {
 	incomplete bool              // a source of it was given up
 	bodyless   bool              // and nothing follows it
 	hangs      uint8             // calls that did not return while it ended
-	answer     uint32            // how many bytes our answer to the request has
+	answer     uint32            // how many bytes our answer to the request has, once it is queued
 	flight     *flight           // taken from the outbox, not written
 	passing    *passing          // nil while there is nothing in it
 	pace       *pace             // nil while it is not limited, or has all it may send
@@ -138,6 +140,9 @@ const (
 	waiting               // closing: our close frame is out, the peer's is awaited
 	closed                // the link is released
 )
+
+// directive is an actor.Directive in one byte: a channel of 569 would take 640.
+type directive uint8
 
 // where is what the handler is being called for.
 type where uint8

@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"github.com/troupe-actors/troupe/mailbox"
 	"github.com/troupe-actors/troupe/supervisor"
 	"github.com/troupe-actors/troupe/transport"
@@ -82,7 +84,7 @@ func manner(cause supervisor.Cause) mannerOfEnd {
 		supervisor.CausePongTimeout, supervisor.CauseNodeLost:
 		return atOnce
 	case supervisor.CausePeerClosed, supervisor.CauseProtocolError, supervisor.CauseInvalidPayload,
-		supervisor.CauseMessageTooBig, supervisor.CauseSlowConsumer, supervisor.CauseOverBudget,
+		supervisor.CauseMessageTooBig, supervisor.CauseRateLimited, supervisor.CauseSlowConsumer, supervisor.CauseOverBudget,
 		supervisor.CauseTransportError:
 		return hurried
 	}
@@ -347,7 +349,7 @@ func (c *Channel) guarded(at where, f func()) {
 func (c *Channel) reportLast(at where, f *mailbox.Failure) {
 	c.ep.rt.event(supervisor.HandlerFailed{
 		ID: c.pid.Id, UID: c.uid, Where: at.String(), Message: f.Message, Reason: f.Reason, Stack: f.Stack,
-		Directive: c.directive,
+		Directive: actor.Directive(c.directive),
 	})
 }
 

@@ -100,7 +100,7 @@ func (rt *Runtime) deflate(c Compression) *transport.Deflate {
 // goroutine, a moment before.
 func (rt *Runtime) decide(child *actor.PID, _, _ any) actor.Directive {
 	if c := lookup(rt.system, child.Id); c != nil {
-		return c.directive
+		return actor.Directive(c.directive)
 	}
 	return actor.StopDirective
 }
@@ -212,6 +212,7 @@ func (ep *Endpoint) precheck(w http.ResponseWriter, r *http.Request) (*http.Requ
 		return nil, ErrRefused
 	}
 	if limit := ep.rt.cfg.BudgetBytes; ep.rt.budget.Used() >= limit-limit/spare {
+		ep.rt.startSweep() // nobody else may be sending
 		w.Header().Set("Retry-After", "1")
 		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is overloaded")
 		return nil, ErrRefused

@@ -20,6 +20,11 @@ func (c *Channel) pump() {
 	if c.phase != open {
 		return
 	}
+	c.read()
+	c.noteHeld()
+}
+
+func (c *Channel) read() {
 	for n := 0; c.phase == open && c.IsOpen(); n++ {
 		c.box.Spend(1) // before the handler runs, which may not come back here
 		if c.crowded() {
@@ -104,7 +109,12 @@ func (c *Channel) pumpGoodbye() {
 		c.pumpClosing()
 		return
 	}
-	for c.phase == flushing && !c.ended {
+	for n := 0; c.phase == flushing && !c.ended; n++ {
+		if n == turnMessages {
+			c.box.Spend(n)
+			c.box.Later(sigReadable)
+			return
+		}
 		in, ok := c.link.Next()
 		if !ok {
 			return

@@ -215,19 +215,19 @@ func (o *owner) Failed(f mailbox.Failure) {
 	c := (*Channel)(o)
 	at := c.where
 	c.where = inNothing
-	c.directive = actor.RestartDirective
+	c.directive = directive(actor.RestartDirective)
 	c.passingly().failure = f.Reason
 	c.noteFailure(at, f)
 	switch {
 	case c.phase == closed:
-		c.directive = actor.StopDirective
+		c.directive = directive(actor.StopDirective)
 		c.box.Raise(sigFinish)
 	case !c.window.Fail(c.ep.rt.at(c.ep.rt.now()), c.ep.opts.Intensity):
-		c.directive = actor.StopDirective
+		c.directive = directive(actor.StopDirective)
 		c.finishWith(ending{cause: supervisor.CauseHandlerFailed})
 	}
 	c.ep.rt.event(supervisor.HandlerFailed{
-		ID: c.pid.Id, UID: c.uid, Where: at.String(), Message: f.Message, Reason: f.Reason, Stack: f.Stack, Directive: c.directive,
+		ID: c.pid.Id, UID: c.uid, Where: at.String(), Message: f.Message, Reason: f.Reason, Stack: f.Stack, Directive: actor.Directive(c.directive),
 	})
 	c.parkPoison(f.Message)
 	c.resume()
@@ -257,22 +257,22 @@ func (o *owner) Fenced(f mailbox.Failure) {
 	c := (*Channel)(o)
 	at := c.where
 	c.where = inNothing
-	c.directive = actor.RestartDirective
+	c.directive = directive(actor.RestartDirective)
 	c.passingly().failure = nil
 	c.noteFailure(at, f)
 	over := !c.window.Fail(c.ep.rt.at(c.ep.rt.now()), c.ep.opts.Intensity)
 	if over || c.ep.opts.CloseStuck || c.phase == closed {
-		c.directive = actor.StopDirective
+		c.directive = directive(actor.StopDirective)
 	}
 	c.ep.rt.event(supervisor.HandlerStuck{
-		ID: c.pid.Id, UID: c.uid, Where: at.String(), For: f.For, Stack: f.Stack, Directive: c.directive,
+		ID: c.pid.Id, UID: c.uid, Where: at.String(), For: f.For, Stack: f.Stack, Directive: actor.Directive(c.directive),
 	})
 	if c.phase == closed {
 		c.stuckAtTheEnd(at)
 		return
 	}
 	c.parkPoison(f.Message)
-	if c.directive == actor.StopDirective {
+	if c.directive == directive(actor.StopDirective) {
 		c.finishWith(ending{cause: supervisor.CauseHandlerStuck})
 	}
 	c.respawn(at == inMaking)

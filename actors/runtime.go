@@ -51,6 +51,7 @@ type Runtime struct {
 	homes     map[any]struct{} // where names may fall; immutable
 
 	handshakes *rate.Limiter // nil: no limit
+	sweeps     sweeps
 
 	mu       sync.Mutex // guards what follows
 	state    State
@@ -100,6 +101,7 @@ func Start(cfg Config) (*Runtime, error) {
 		stopped:  make(chan struct{}),
 		outside:  make(map[*Channel]struct{}),
 	}
+	rt.budget.OnHigh(cfg.BudgetBytes-cfg.BudgetBytes/sweepAt, rt.startSweep)
 	if r := cfg.HandshakeRate; r.PerSecond > 0 {
 		rt.handshakes = rate.NewLimiter(rate.Limit(r.PerSecond), r.burst())
 	}

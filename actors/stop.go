@@ -42,6 +42,7 @@ func (rt *Runtime) Stop(ctx context.Context) error {
 	if n := rt.sources.wait(forced); n > 0 {
 		rt.log.Warn("readers or sequences that were given to Send do not return", "count", n)
 	}
+	rt.sweeps.stop()
 	rt.reg.Stop()
 	rt.timers.Close()
 	if rt.poller != nil {

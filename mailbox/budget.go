@@ -6,12 +6,19 @@ import "sync/atomic"
 // owners ask it, the links) that share it. A nil Budget has no bound. All
 // methods may be called from any goroutine.
 type Budget struct {
-	limit int64
-	used  atomic.Int64
+	limit  int64
+	high   int64
+	onHigh func()
+	used   atomic.Int64
 }
 
 // NewBudget allows limit bytes.
 func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
+
+// OnHigh has f called by each Take that finds more than high bytes reserved, its
+// own included. It may be called under a mailbox's lock: it must not wait, and not
+// call a mailbox. To be set before the first Take.
+func (b *Budget) OnHigh(high int64, f func()) { b.high, b.onHigh = high, f }
 
 // Take reserves n bytes and reports whether they were to be had. A negative n
 // gives bytes back and always succeeds.
@@ -19,11 +26,18 @@ func (b *Budget) Take(n int) bool {
 	if b == nil {
 		return true
 	}
-	if used := b.used.Add(int64(n)); n > 0 && used > b.limit {
-		b.used.Add(int64(-n))
-		return false
+	used := b.used.Add(int64(n))
+	if n <= 0 {
+		return true
 	}
-	return true
+	fits := used <= b.limit
+	if !fits {
+		b.used.Add(int64(-n))
+	}
+	if b.onHigh != nil && used > b.high {
+		b.onHigh()
+	}
+	return fits
 }
 
 // add counts n bytes whatever the bound: they are there already.

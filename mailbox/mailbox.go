@@ -256,6 +256,14 @@ func (m *Mailbox) Waiting() (messages, bytes int) {
 	return int(m.out.n + m.unpaid), m.bytes
 }
 
+// Holds is how many bytes are accounted for in both lanes, and whether the owner
+// has been held up (Hold) for a second.
+func (m *Mailbox) Holds() (bytes int, long bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.bytes + m.inBytes, m.heldLong()
+}
+
 // runnable reports whether draining would find something to do.
 func (m *Mailbox) runnable() bool {
 	if !m.started {

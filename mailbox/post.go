@@ -486,14 +486,20 @@ func (m *Mailbox) Seal() {
 // Empty seals the outbox and gives what waits in it the outcome Closed. Only
 // while draining.
 func (m *Mailbox) Empty() {
+	m.Shed()
+	m.settleLost()
+}
+
+// Shed is Empty from any goroutine: the bytes are free when it returns, also if
+// the owner is stuck, and the outcomes are told by the owner's next turn.
+func (m *Mailbox) Shed() {
 	m.mu.Lock()
 	m.sealed = true
 	m.wakeWaiters()
 	for m.out.n > 0 {
 		m.lose(m.popOut(), Closed)
 	}
-	m.mu.Unlock()
-	m.settleLost()
+	m.scheduleAndUnlock()
 }
 
 // settleLost lets the owner run the Done of what was lost.
