@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -29,6 +30,13 @@ func TestImpossibleOptions(t *testing.T) {
 		{"Options.Subprotocols", actors.Options{Subprotocols: []string{"chat", "two words"}}},
 		{"Options.Subprotocols", actors.Options{Subprotocols: []string{""}}},
 		{"Options.MaxMessageBytes", actors.Options{MaxMessageBytes: -1}},
+		{"Options.MaxTextBytes", actors.Options{MaxTextBytes: -1}},
+		{"Options.MaxFrameBytes", actors.Options{MaxFrameBytes: -1}},
+		{"Options.MaxTopics", actors.Options{MaxTopics: -1}},
+		{"Options.MessageRate.Burst", actors.Options{MessageRate: actors.Rate{PerSecond: 1, Burst: -1}}},
+		{"Options.MessageRate.PerSecond", actors.Options{MessageRate: actors.Rate{Burst: 1}}},
+		{"Options.ByteRate.Burst", actors.Options{ByteRate: actors.Rate{PerSecond: 1, Burst: -1}}},
+		{"Options.ByteRate.PerSecond", actors.Options{ByteRate: actors.Rate{Burst: 1}}},
 		{"Options.MailboxMessages", actors.Options{MailboxMessages: -1}},
 		{"Options.MailboxBytes", actors.Options{MailboxBytes: -1}},
 		{"Options.Compression.MinBytes", actors.Options{Compression: actors.Compression{MinBytes: -1}}},
@@ -57,6 +65,13 @@ func TestImpossibleConfig(t *testing.T) {
 		{"Config.Workers", actors.Config{Workers: -1}},
 		{"Config.BudgetBytes", actors.Config{BudgetBytes: -1}},
 		{"Config.CompressionBytes", actors.Config{CompressionBytes: -1}},
+		{"Config.MaxChannels", actors.Config{MaxChannels: -1}},
+		{"Config.MaxPerUID", actors.Config{MaxPerUID: -1}},
+		{"Config.MaxPerIP", actors.Config{MaxPerIP: -1}},
+		{"Config.HandshakeRate.Burst", actors.Config{HandshakeRate: actors.Rate{PerSecond: 1, Burst: -1}}},
+		{"Config.HandshakeRate.PerSecond", actors.Config{HandshakeRate: actors.Rate{Burst: 1}}},
+		{"Config.TrustedProxies", actors.Config{TrustedProxies: []netip.Prefix{{}}}},
+		{"Config.TrustedProxies", actors.Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}}},
 		{"Config.DrainBatch", actors.Config{DrainBatch: -1}},
 		{"Config.DrainPause", actors.Config{DrainPause: -1}},
 	} {

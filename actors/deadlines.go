@@ -77,11 +77,14 @@ func (c *Channel) passedWhileOpen(o *Options, passed func(int64, time.Duration) 
 	if c.congested {
 		taken := c.link.Taken()
 		if taken != c.stallMark {
-			c.stallAt, c.stallMark = c.ep.rt.now(), taken
-			c.lastData = c.stallAt
+			c.progressed(taken)
 		}
-		if taken < uint64(c.answer) && o.HandshakeTimeout > 0 {
-			if passed(c.openedAt, o.HandshakeTimeout) {
+		if c.answering(taken) {
+			since := c.openedAt
+			if !c.IsWebSocket() {
+				since = c.stallAt // a stream's head may have waited for the first send
+			}
+			if passed(since, o.HandshakeTimeout) {
 				return &ending{cause: supervisor.CauseHandshakeTimeout}
 			}
 		} else if o.WriteTimeout > 0 && passed(c.stallAt, o.WriteTimeout) {
@@ -99,10 +102,10 @@ func (c *Channel) passedWhileOpen(o *Options, passed func(int64, time.Duration) 
 	}
 	// What a peer that is left unread has sent meanwhile is in time.
 	unread := c.unreadUntil()
-	if o.IdleTimeout > 0 && passed(max(c.lastData+int64(o.IdleTimeout), unread), 0) {
+	if o.IdleTimeout > 0 && passed(max(later(c.lastData, o.IdleTimeout), unread), 0) {
 		return &ending{cause: supervisor.CauseIdleTimeout}
 	}
-	if c.pingAt != 0 && !c.congested && passed(max(c.pingAt+int64(o.PongTimeout), unread), 0) {
+	if c.pingAt != 0 && !c.congested && passed(max(later(c.pingAt, o.PongTimeout), unread), 0) {
 		return &ending{cause: supervisor.CausePongTimeout}
 	}
 	return nil
@@ -140,7 +143,7 @@ func (c *Channel) keepAlive(o *Options, passed func(int64, time.Duration) bool) 
 	if c.framing == transport.FramingSSE {
 		since = max(c.lastData, c.lastIn)
 	}
-	if !passed(max(since+int64(o.PingInterval), c.unreadUntil()), 0) {
+	if !passed(max(later(since, o.PingInterval), c.unreadUntil()), 0) {
 		return
 	}
 	now := c.ep.rt.now()

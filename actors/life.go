@@ -84,7 +84,9 @@ func (c *Channel) open() {
 func (c *Channel) beginEvents() {
 	if c.framing == transport.FramingSSE && !c.begun && !c.box.NoFirst() && c.IsOpen() {
 		c.begun = true
-		if body, err := c.link.Begin(nil, -1); err == nil && !body {
+		body, err := c.link.Begin(nil, -1)
+		c.answer = uint32(c.link.Queued())
+		if err == nil && !body {
 			c.bodyless = true
 			c.box.Empty()
 			c.finishWith(ending{cause: supervisor.CauseLocalClosed})

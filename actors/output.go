@@ -151,6 +151,7 @@ func (c *Channel) begin(s *sending, last bool) error {
 	body, err := c.link.Begin(s.head, length)
 	if err == nil {
 		c.begun, c.bodyless = true, !body
+		c.answer = uint32(c.link.Queued())
 	}
 	return err
 }
@@ -336,9 +337,11 @@ func (c *Channel) dropFlight() {
 func (c *Channel) watchCongestion() {
 	stuck := c.link.Pending() > 0
 	taken := c.link.Taken()
+	if stuck && !c.congested {
+		c.stallAt = c.ep.rt.now()
+	}
 	if stuck && (!c.congested || taken != c.stallMark) {
-		c.stallAt, c.stallMark = c.ep.rt.now(), taken
-		c.lastData = c.stallAt
+		c.progressed(taken)
 	}
 	if stuck == c.congested {
 		return
@@ -354,6 +357,21 @@ func (c *Channel) watchCongestion() {
 	if c.armed == 0 {
 		c.box.Raise(sigTimer) // for keepalive, which has waited
 	}
+}
+
+// progressed notes that the peer has taken something, or was given the first thing
+// it does not take. That of the answer to its request it has to take whole.
+func (c *Channel) progressed(taken uint64) {
+	c.stallMark, c.lastData = taken, c.ep.rt.now()
+	if !c.answering(taken) {
+		c.stallAt = c.lastData
+	}
+}
+
+// answering reports whether the answer to the request is still on its way, and how
+// long that may take is limited.
+func (c *Channel) answering(taken uint64) bool {
+	return taken < uint64(c.answer) && c.ep.opts.HandshakeTimeout > 0
 }
 
 // hold tells the mailbox whether what is sent has to wait.
