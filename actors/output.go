@@ -211,14 +211,12 @@ func (c *Channel) endSource(err error) {
 	c.hold()
 }
 
-// broken ends the channel when the peer has half a message. If it is closing
-// already, what was to be flushed cannot follow.
+// broken ends the channel when the peer has half a message. Nothing of what waits
+// can follow that, whoever has decided the end.
 func (c *Channel) broken(err error) {
-	switch {
-	case c.finishWith(ending{cause: supervisor.CauseTransportError, err: err}):
-	case c.IsWebSocket():
-		c.box.Empty()
-	default:
+	decided := c.finishWith(ending{cause: supervisor.CauseTransportError, err: err})
+	c.box.Empty()
+	if !decided && !c.IsWebSocket() {
 		c.finish() // the body must not end as if it were whole
 	}
 }
