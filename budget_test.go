@@ -98,6 +98,7 @@ func TestTheWorstGoesFirst(t *testing.T) {
 		if used := l.rt.Stats().BytesWaiting; used > 200_000 {
 			l.Errorf("%d bytes of the budget are used", used)
 		}
+		synctest.Wait() // the sweep has looked: a peer that reads before that is none to close
 		read := make(chan *transporttest.CloseError, 1)
 		go func() { read <- closeOf(l, ps[1]) }()
 		if causes := l.swept(); len(causes) != 0 && causes[0] != supervisor.CauseOverBudget {
