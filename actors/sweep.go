@@ -62,8 +62,8 @@ type holder struct {
 // sweep closes the worst offenders until enough of the budget is free. It runs on a
 // goroutine of its own.
 func (rt *Runtime) sweep() {
-	used := rt.budget.Used()
-	need := used - (rt.cfg.BudgetBytes - rt.cfg.BudgetBytes/sweepTo)
+	used, enough := rt.budget.Used(), rt.cfg.BudgetBytes-rt.cfg.BudgetBytes/sweepTo
+	need := used - enough
 	closed := false
 	defer func() {
 		if closed {
@@ -79,8 +79,11 @@ func (rt *Runtime) sweep() {
 	}
 	slices.SortFunc(worst, func(a, b holder) int { return cmp.Compare(b.bytes, a.bytes) })
 	for _, h := range worst {
-		if need <= 0 {
+		if need <= 0 || rt.budget.Used() <= enough {
 			return
+		}
+		if bytes, bad := h.c.offends(); !bad || bytes < least {
+			continue // it has caught up meanwhile
 		}
 		if h.c.finishWith(ending{cause: supervisor.CauseOverBudget, reason: "try again later"}) {
 			closed = true
