@@ -204,6 +204,60 @@ func TestCloseOverRate(t *testing.T) {
 	}
 }
 
+// Fragments without a byte, of a message without an end, count as messages: what
+// else would bound them?
+func TestEmptyFragmentsCount(t *testing.T) {
+	begin := transporttest.Encode(ws.NewFrame(ws.OpText, false, nil))
+	goOn := transporttest.Encode(ws.NewFrame(ws.OpContinuation, false, nil))
+	end := transporttest.Encode(ws.NewFrame(ws.OpContinuation, true, []byte("end")))
+	flood := slices.Concat(begin, bytes.Repeat(goOn, 998), end)
+	t.Run("slow down", func(t *testing.T) {
+		var h heard
+		opts := quiet
+		opts.MessageRate = actors.Rate{PerSecond: 100}
+		inBubble(t, actors.Config{Options: opts}, h.callbacks(), func(l *lab) {
+			c, p := l.open(0)
+			must(l, p.WriteRaw(flood))
+			must(l, p.WriteText("next"))
+			came := h.after(time.Minute)
+			if len(came) != 2 || came[0] < 8500*time.Millisecond || came[1] < 9*time.Second || came[1] > 10*time.Second {
+				l.Errorf("1000 fragments and a message at 100 a second came at %v", came)
+			}
+			_ = p.Disconnect()
+			<-c.Done()
+		})
+	})
+	t.Run("close", func(t *testing.T) {
+		onDrivers(t, func(t *testing.T, d transport.Driver) {
+			s := play(t, d, actors.Options{MessageRate: actors.Rate{PerSecond: 1, Burst: 500}, CloseOverRate: true}, actors.Callbacks{})
+			p := s.dial()
+			must(t, p.WriteRaw(flood))
+			if end := closeOf(t, p); end.Code != 1008 {
+				t.Errorf("%+v", end)
+			}
+			_ = p.Disconnect()
+			if e := s.onlyEnd(); e.Cause != supervisor.CauseRateLimited {
+				t.Errorf("ended by %v", e)
+			}
+		})
+	})
+	t.Run("no rate", func(t *testing.T) {
+		onDrivers(t, func(t *testing.T, d transport.Driver) {
+			_, cb := opening(2)
+			s, _ := playWith(t, actors.Config{Driver: d, Workers: 1}, cb)
+			p, other := s.dial(), s.dial()
+			must(t, p.WriteRaw(flood))
+			must(t, other.WriteText("unharmed"))
+			if got := s.read(other); got != "unharmed" {
+				t.Errorf("got %q", got)
+			}
+			if got := s.read(p); got != "end" {
+				t.Errorf("got %q", got)
+			}
+		})
+	})
+}
+
 // On sockets: nothing is lost or overtaken, it takes as long as it must, and a
 // neighbour notices nothing.
 func TestRatesOnSockets(t *testing.T) {

@@ -145,8 +145,8 @@ type Options struct {
 	MaxFrameBytes int
 
 	// MessageRate and ByteRate bound what a WebSocket's peer may send: its
-	// messages, pings and pongs, and the bytes in them. A message counts when it is
-	// whole. A peer that sends more is left unread until it may send again, as if
+	// messages, pings, pongs and empty fragments, and the bytes in them. A message
+	// counts when it is whole. A peer that sends more is left unread until it may send again, as if
 	// the network were slow; until then its pongs and its close are not seen
 	// either, and PongTimeout and IdleTimeout wait. Default: none.
 	MessageRate Rate

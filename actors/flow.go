@@ -39,8 +39,12 @@ func (c *Channel) read() {
 			return
 		}
 		in, ok := c.link.Next()
+		if in.Empty > 0 && !c.charge(int(in.Empty), 0) {
+			return
+		}
 		if !ok {
 			if c.link.Progress() {
+				c.box.Spend(turnMessages) // it may have been as much work
 				c.lastIn = c.ep.rt.now()
 				c.lastData, c.pingAt = c.lastIn, 0
 			}
@@ -68,7 +72,7 @@ func (c *Channel) crowded() bool {
 func (c *Channel) incoming(in transport.Incoming) {
 	switch in.Kind {
 	case transport.KindMessage, transport.KindPing, transport.KindPong:
-		if !c.charge(len(in.Data)) {
+		if !c.charge(1, len(in.Data)) {
 			return
 		}
 	}

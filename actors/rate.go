@@ -80,8 +80,8 @@ func (c *Channel) throttled() bool {
 	return true
 }
 
-// charge counts a message of the peer, and reports whether it may be handled.
-func (c *Channel) charge(bytes int) bool {
+// charge counts messages of the peer, and reports whether they may be handled.
+func (c *Channel) charge(messages, bytes int) bool {
 	ep := c.ep
 	if ep.messages == (meter{}) && ep.bytes == (meter{}) {
 		return true
@@ -102,7 +102,7 @@ func (c *Channel) charge(bytes int) bool {
 			return false
 		}
 	}
-	c.pace.messages = ep.messages.spend(c.pace.messages, now, 1)
+	c.pace.messages = ep.messages.spend(c.pace.messages, now, messages)
 	c.pace.bytes = ep.bytes.spend(c.pace.bytes, now, bytes)
 	return true
 }

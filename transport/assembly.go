@@ -17,6 +17,7 @@ type assembly struct {
 	// The message it belongs to, over its fragments; op is 0 between messages.
 	op         Opcode
 	compressed bool      // text is not used then
+	empty      uint16    // fragments without a byte that Next has not told yet
 	text       utf8Check // what has come so far
 	buf        []byte
 

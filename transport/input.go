@@ -11,6 +11,9 @@ const readBytes = 64 << 10
 // that a fast sender cannot keep its owner's goroutine for itself.
 const workBytes = 8 * readBytes
 
+// mostEmpty does the same for fragments without a byte.
+const mostEmpty = 32
+
 type readBuffer struct {
 	r, w int // unparsed: b[r:w]
 	b    [readBytes]byte

@@ -39,6 +39,7 @@ type Incoming struct {
 	Kind   Kind
 	Op     Opcode // KindMessage
 	Code   uint16 // KindClose: the peer's code, 1005 when it gave none
+	Empty  uint16 // how many fragments without a byte came before: no limit of bytes bounds them
 	Data   []byte // KindMessage, KindPing, KindPong
 	Reason string // KindClose: valid UTF-8, at most 123 bytes
 
@@ -66,7 +67,8 @@ type Link interface {
 
 	// Next returns the next event. False means that nothing whole has arrived:
 	// Readable is signalled when it is worth asking again. The work of one call
-	// is bounded; a link that stops for that reason signals Readable by itself.
+	// is bounded; a link that stops for that reason signals Readable by itself. Of
+	// what it returns with false only Empty has a meaning.
 	//
 	// After KindEnd it returns false for ever, with one exception: when the end
 	// was a *Fault and Discard is called, the connection is drained and a second

@@ -75,6 +75,9 @@ func (l *wsLink) Next() (Incoming, bool) {
 			if ok {
 				return in, true
 			}
+			if l.asm != nil && l.asm.empty == mostEmpty {
+				break
+			}
 		}
 		var n int
 		var err error
@@ -88,7 +91,7 @@ func (l *wsLink) Next() (Incoming, bool) {
 			if work > 0 { // and it is no whole message
 				l.flags |= flagProgress
 			}
-			return Incoming{}, false
+			return l.empties(), false
 		}
 		if err != nil {
 			return l.end(err)
@@ -104,7 +107,15 @@ func (l *wsLink) Next() (Incoming, bool) {
 	}
 	l.flags |= flagProgress
 	l.wire.wake()
-	return Incoming{}, false
+	return l.empties(), false
+}
+
+// empties tells the empty fragments of a message that is not whole.
+func (l *wsLink) empties() (in Incoming) {
+	if a := l.asm; a != nil {
+		in.Empty, a.empty = a.empty, 0
+	}
+	return in
 }
 
 func (l *wsLink) Progress() bool {

@@ -24,6 +24,9 @@ func (l *wsLink) parse() (Incoming, bool) {
 		if ok {
 			return in, true
 		}
+		if l.asm != nil && l.asm.empty == mostEmpty {
+			break
+		}
 	}
 	return Incoming{}, false
 }
@@ -200,10 +203,16 @@ func (l *wsLink) arrived(at, n int) (Incoming, bool) {
 	}
 	a.inFrame = false
 	if !a.frame.fin {
+		if n == 0 {
+			a.empty++
+		}
 		return Incoming{}, false
 	}
+	empty := a.empty
 	if a.compressed && !l.flags.has(flagDiscard) {
-		return l.compressedMessage()
+		in, ok := l.compressedMessage()
+		in.Empty = empty
+		return in, ok
 	}
 	op := a.op
 	data := a.take(l.cfg.Reserve)
@@ -211,7 +220,7 @@ func (l *wsLink) arrived(at, n int) (Incoming, bool) {
 	if l.flags.has(flagDiscard) {
 		return Incoming{}, false
 	}
-	return Incoming{Kind: KindMessage, Op: op, Data: data}, true
+	return Incoming{Kind: KindMessage, Op: op, Data: data, Empty: empty}, true
 }
 
 // settle gives the assembly back when nothing is under way in it.
