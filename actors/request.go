@@ -13,7 +13,7 @@ import (
 // its head, which are a fraction of what an http.Request takes, and what the
 // head does not say.
 type requestRecord struct {
-	text  string // the head, and behind its empty line the peer's address
+	text  string // the head (none yet while there is whole), and behind its empty line the peer's address
 	extra *requestExtra
 	whole *http.Request // until Open has returned; then the text has to do
 }
@@ -40,15 +40,12 @@ func (c *Channel) Request() *http.Request {
 }
 
 func (c *Channel) remote() string {
-	switch rec := c.request.Load(); {
-	case rec == nil:
+	rec := c.request.Load()
+	if rec == nil {
 		return ""
-	case rec.whole != nil:
-		return rec.whole.RemoteAddr
-	default:
-		_, remote, _ := strings.Cut(rec.text, endOfHead)
-		return remote
 	}
+	_, remote, _ := strings.Cut(rec.text, endOfHead)
+	return remote
 }
 
 // setRequest keeps r for as long as Open runs.
@@ -60,7 +57,9 @@ func (c *Channel) setRequest(r *http.Request) {
 	kept := r.WithContext(ctx)
 	kept.Body = http.NoBody
 	kept.ContentLength = 0
-	c.request.Store(&requestRecord{whole: kept})
+	// The address is what was counted for MaxPerIP: the application may write into
+	// the request.
+	c.request.Store(&requestRecord{whole: kept, text: endOfHead + r.RemoteAddr})
 }
 
 // serversOwn reports whether nobody but net/http has put anything into a
@@ -81,17 +80,17 @@ var plainContext = func() reflect.Type {
 // packRequest exchanges the request for its record.
 func (c *Channel) packRequest() {
 	if rec := c.request.Load(); rec != nil && rec.whole != nil {
-		c.request.Store(record(rec.whole))
+		c.request.Store(record(rec.whole, c.remote()))
 	}
 }
 
 const endOfHead = "\r\n\r\n"
 
-func record(r *http.Request) *requestRecord {
+func record(r *http.Request, remote string) *requestRecord {
 	var b strings.Builder
 	b.WriteString(r.Method + " " + r.URL.RequestURI() + " " + r.Proto + "\r\nHost: " + r.Host + "\r\n")
 	_ = r.Header.Write(&b) // a Builder does not fail
-	b.WriteString("\r\n" + r.RemoteAddr)
+	b.WriteString("\r\n" + remote)
 	rec := &requestRecord{text: strings.Clone(b.String())}
 	extra := requestExtra{tls: r.TLS}
 	if r.Context() != context.Background() {
