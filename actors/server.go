@@ -5,7 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -129,7 +129,7 @@ func (rt *Runtime) Serve(cfg ServerConfig) (*Server, error) {
 		MaxHeaderBytes:    cfg.MaxHeaderBytes,
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout,
 		IdleTimeout:       cfg.IdleTimeout,
-		ErrorLog:          slog.NewLogLogger(rt.log.Handler(), slog.LevelWarn),
+		ErrorLog:          log.New(errorLog{rt.log}, "", 0),
 	}
 	go s.run(ln)
 	return s, nil
@@ -292,6 +292,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.requests, cancel)()
+	defer s.panicked(r)
 	r = r.WithContext(ctx)
 	if r.Body != http.NoBody {
 		r.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxBodyBytes)

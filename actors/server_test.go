@@ -110,7 +110,7 @@ func TestServerLog(t *testing.T) {
 		s := serve(t, actors.Config{Logger: slog.New(slog.NewTextHandler(j, nil))}, actors.ServerConfig{})
 		s.mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) { panic("of the handler") })
 		s.call(get("/"))
-		if got := await(t, j); !strings.Contains(got, "level=WARN") || !strings.Contains(got, "panic serving") {
+		if got := await(t, j); !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "of the handler") || !strings.Contains(got, "TestServerLog") {
 			t.Error(got)
 		}
 		if err := s.srv.Stop(within(t)); err != nil {

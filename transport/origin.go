@@ -14,9 +14,10 @@ import (
 // or when a pattern matches.
 //
 // A pattern is matched by path.Match against the Origin's host with its port, as
-// the browser sent it, or against scheme://host when it contains "://". Case
-// does not matter. "*" allows every Origin. The opaque Origin "null" is refused
-// unless a pattern is "null" or "*". A pattern that CheckOriginPatterns refuses
+// the browser sent it (in ASCII: "xn--..."), or against scheme://host when it
+// contains "://". Case does not matter. An IPv6 address is written in its brackets
+// and without wildcards. "*" allows every Origin that has a host. The opaque Origin
+// "null" is refused unless a pattern is "null" or "*". A pattern that CheckOriginPatterns refuses
 // matches nothing.
 //
 // Browsers leave the Origin out where they do not take a request for a page's own
@@ -60,7 +61,8 @@ func originMatches(origin, host string, patterns []string) bool {
 		return slices.Contains(patterns, "*") || slices.Contains(patterns, "null")
 	}
 	u, err := url.Parse(origin)
-	if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil {
+	// RFC 6454 §6.2: scheme, host and port in ASCII, and nothing else.
+	if err != nil || u.Scheme == "" || u.Host == "" || origin != u.Scheme+"://"+u.Host || strings.ContainsFunc(origin, notASCII) {
 		return false
 	}
 	return strings.EqualFold(u.Host, host) || slices.ContainsFunc(patterns, func(p string) bool {
@@ -76,9 +78,11 @@ func originMatches(origin, host string, patterns []string) bool {
 			p = rest
 		}
 		m, err := path.Match(p, u.Host)
-		return err == nil && m
+		return err == nil && m || p == u.Host // with the brackets of an IPv6 address
 	})
 }
+
+func notASCII(r rune) bool { return r <= ' ' || r >= 0x7f }
 
 // CheckOriginPatterns says which of the patterns can never match, so that the
 // mistake is found when an endpoint is made.
