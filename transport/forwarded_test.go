@@ -60,6 +60,39 @@ func TestClientAddr(t *testing.T) {
 		{name: "a client's Forwarded was passed on", xff: "192.0.2.1", forwarded: "for=1.1.1.1", want: proxy},
 		{name: "malformed, beside the other", xff: "192.0.2.1", forwarded: `for="`, want: proxy},
 
+		{name: "a trusted address that a stranger invents", xff: "10.0.0.9, 203.0.113.9", want: "203.0.113.9:0"},
+		{name: "the proxy's own address, invented", xff: "10.0.0.1, 10.0.0.1, 203.0.113.9", want: "203.0.113.9:0"},
+		{name: "localhost, invented", xff: "127.0.0.1, 203.0.113.9", want: "203.0.113.9:0"},
+		{name: "a thousand hops, invented", xff: strings.Repeat("1.1.1.1, ", 1000) + "203.0.113.9", want: "203.0.113.9:0"},
+		{name: "a thousand proxies", xff: "203.0.113.9" + strings.Repeat(", 10.0.0.2", 1000), want: "203.0.113.9:0"},
+		{name: "a thousand lines", xff: strings.Repeat("1.1.1.1\n", 1000) + "203.0.113.9", want: "203.0.113.9:0"},
+		{name: "rubbish at the end", xff: "203.0.113.9, <script>", want: proxy},
+		{name: "a name", xff: "203.0.113.9, evil.example", want: proxy},
+		{name: "a number", xff: "3405803785", want: proxy},
+		{name: "an octal address", xff: "0203.0.113.9", want: proxy},
+		{name: "half an address", xff: "203.0.113", want: proxy},
+		{name: "a port that is too large", xff: "203.0.113.9:65536", want: proxy},
+		{name: "a port below nothing", xff: "203.0.113.9:-1", want: proxy},
+		{name: "two ports", xff: "203.0.113.9:1:2", want: proxy},
+		{name: "an escape for a terminal", xff: "203.0.113.9\x1b[2J", want: proxy},
+		{name: "spaces within", xff: "203. 0.113.9", want: proxy},
+		{name: "another separator", xff: "1.1.1.1;203.0.113.9", want: proxy},
+		{name: "a trusted network is no trusted address", xff: "1.1.1.1, 11.0.0.1", want: "11.0.0.1:0"},
+		{name: "IPv4 in IPv6, in hexadecimal", xff: "::ffff:cb00:7109", want: "203.0.113.9:0"},
+		{name: "a trusted one in IPv6", xff: "203.0.113.9, ::ffff:10.0.0.7", want: "203.0.113.9:0"},
+		{name: "Forwarded, a trusted address invented", forwarded: "for=10.0.0.9, for=203.0.113.9", want: "203.0.113.9:0"},
+		{name: "Forwarded, a hop within quotes", forwarded: `for=203.0.113.9;host="x, for=1.1.1.1"`, want: "203.0.113.9:0"},
+		{name: "Forwarded, a quote that a stranger opens", forwarded: "for=\"x, for=203.0.113.9", want: proxy},
+		{name: "Forwarded, a quote that a stranger opens and a proxy closes", forwarded: `for="x, for="203.0.113.9"`, want: proxy},
+		{name: "Forwarded, an escape at the end", forwarded: `for="203.0.113.9\`, want: proxy},
+		{name: "Forwarded, escapes in an address", forwarded: `for="203\.0.113.9"`, want: proxy},
+		{name: "Forwarded, in capitals", forwarded: "FOR=203.0.113.9", want: "203.0.113.9:0"},
+		{name: "Forwarded, IPv6 without quotes or brackets", forwarded: "for=2001:db8::9", want: "[2001:db8::9]:0"},
+		{name: "Forwarded, for no one", forwarded: "for=", want: proxy},
+		{name: "Forwarded, empty", forwarded: ";;,,;", want: proxy},
+		{name: "Forwarded, another field", forwarded: "by=203.0.113.9;afor=1.1.1.1", want: proxy},
+		{name: "other fields do not count", want: proxy},
+
 		{name: "a Unix socket", remote: "@", xff: "192.0.2.1", want: "192.0.2.1:0"},
 		{name: "an address without a port", remote: "10.0.0.1", xff: "192.0.2.1", want: "192.0.2.1:0"},
 		{name: "an address that is none", remote: "somebody", xff: "192.0.2.1", want: "invalid AddrPort"},
@@ -81,6 +114,9 @@ func TestClientAddr(t *testing.T) {
 			if c.trust == nil {
 				c.trust = trusted
 			}
+			r.Header.Set("X-Real-Ip", "1.1.1.1")
+			r.Header.Set("Cf-Connecting-Ip", "1.1.1.1")
+			r.Header.Set("X-Forwarded", "1.1.1.1")
 			if got := transport.ClientAddr(r, c.trust).String(); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}

@@ -56,13 +56,16 @@ func isNavigation(r *http.Request) bool {
 }
 
 func originMatches(origin, host string, patterns []string) bool {
+	if strings.ContainsFunc(origin, notASCII) { // which may become ASCII in lower case
+		return false
+	}
 	origin = strings.ToLower(origin)
 	if origin == "null" {
 		return slices.Contains(patterns, "*") || slices.Contains(patterns, "null")
 	}
 	u, err := url.Parse(origin)
 	// RFC 6454 §6.2: scheme, host and port in ASCII, and nothing else.
-	if err != nil || u.Scheme == "" || u.Host == "" || origin != u.Scheme+"://"+u.Host || strings.ContainsFunc(origin, notASCII) {
+	if err != nil || u.Scheme == "" || u.Host == "" || origin != u.Scheme+"://"+u.Host {
 		return false
 	}
 	return strings.EqualFold(u.Host, host) || slices.ContainsFunc(patterns, func(p string) bool {

@@ -51,6 +51,96 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
+// What a hostile page, or a careless pattern, could hope for.
+func TestHostileOrigins(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		host     string // default example.com
+		origin   []string
+		patterns []string
+		want     bool
+	}{
+		// The same host.
+		{name: "it", origin: []string{"https://example.com"}, want: true},
+		{name: "it, in capitals", origin: []string{"HTTPS://EXAMPLE.COM"}, want: true},
+		{name: "with its port", host: "example.com:8443", origin: []string{"https://example.com:8443"}, want: true},
+		{name: "IPv6", host: "[2001:db8::1]:8080", origin: []string{"http://[2001:DB8::1]:8080"}, want: true},
+		{name: "IPv6, another port", host: "[2001:db8::1]:8080", origin: []string{"http://[2001:db8::1]:8081"}},
+		{name: "IPv6, another address", host: "[::1]", origin: []string{"http://[::2]"}},
+		{name: "IPv6 with a zone", host: "[fe80::1]", origin: []string{"http://[fe80::1%25eth0]"}},
+		{name: "IPv6 without brackets", host: "[::1]", origin: []string{"http://::1"}},
+		{name: "another port", origin: []string{"https://example.com:444"}},
+		{name: "an empty port", origin: []string{"https://example.com:"}},
+		{name: "a port that is none", origin: []string{"https://example.com:evil"}},
+		{name: "nothing", origin: []string{""}},
+		{name: "longer at the end", origin: []string{"https://example.com.evil.com"}},
+		{name: "longer in front", origin: []string{"https://evilexample.com"}},
+		{name: "a subdomain", origin: []string{"https://a.example.com"}},
+		{name: "the parent", host: "a.example.com", origin: []string{"https://example.com"}},
+		{name: "a dot at the end", origin: []string{"https://example.com."}},
+		{name: "a dot in front", origin: []string{"https://.example.com"}},
+		{name: "a user", origin: []string{"https://example.com@evil.com"}},
+		{name: "a user, and our host", origin: []string{"https://evil@example.com"}},
+		{name: "a backslash", origin: []string{`https://example.com\@evil.com`}},
+		{name: "a path", origin: []string{"https://example.com/"}},
+		{name: "our host in a path", origin: []string{"https://evil.com/example.com"}},
+		{name: "a query", origin: []string{"https://example.com?x"}},
+		{name: "a fragment", origin: []string{"https://example.com#x"}},
+		{name: "our host in a fragment", origin: []string{"https://evil.com#example.com"}},
+		{name: "no scheme", origin: []string{"//example.com"}},
+		{name: "no slashes", origin: []string{"https:example.com"}},
+		{name: "a host alone", origin: []string{"example.com"}},
+		{name: "spaces around", origin: []string{" https://example.com "}},
+		{name: "a tab within", origin: []string{"https://exam\tple.com"}},
+		{name: "a zero byte", origin: []string{"https://example.com\x00.evil.com"}},
+		{name: "escaped", origin: []string{"https://ex%61mple.com"}},
+		{name: "an escaped slash", origin: []string{"https://example.com%2f.evil.com"}},
+		{name: "letters that look alike", origin: []string{"https://ex\u0430mple.com"}},
+		{name: "a letter that folds to ours", host: "kiwi.com", origin: []string{"https://\u212aiwi.com"}},
+		{name: "a letter that folds to ours, in a pattern", origin: []string{"https://\u212aiwi.com"}, patterns: []string{"kiwi.com"}},
+		{name: "bytes that are no text", origin: []string{"https://example.com\xff"}},
+		{name: "two in one", origin: []string{"https://example.com https://evil.com"}},
+		{name: "two with a comma", origin: []string{"https://example.com, https://evil.com"}},
+		{name: "two, ours first", origin: []string{"https://example.com", "https://evil.com"}},
+		{name: "two, any", origin: []string{"https://example.com", "https://evil.com"}, patterns: []string{"*"}},
+		{name: "null, in capitals", origin: []string{"NULL"}},
+		{name: "null and a host", host: "null", origin: []string{"null"}},
+		{name: "a host called null", origin: []string{"https://null"}, patterns: []string{"null"}, want: true},
+		{name: "a file", origin: []string{"file://"}},
+		{name: "a script", origin: []string{"javascript:alert(1)//example.com"}},
+		{name: "data", origin: []string{"data:text/html,example.com"}},
+
+		// Patterns.
+		{name: "punycode", origin: []string{"https://xn--e1afmkfd.com"}, patterns: []string{"xn--e1afmkfd.com"}, want: true},
+		{name: "punycode of another", origin: []string{"https://xn--e1afmkfd.com.evil.com"}, patterns: []string{"xn--e1afmkfd.com"}},
+		{name: "a subdomain of a subdomain", origin: []string{"https://a.b.example.org"}, patterns: []string{"*.example.org"}, want: true},
+		{name: "the bare domain", origin: []string{"https://example.org"}, patterns: []string{"*.example.org"}},
+		{name: "an end that fits by luck", origin: []string{"https://evilexample.org"}, patterns: []string{"*.example.org"}},
+		{name: "a dot behind", origin: []string{"https://a.example.org."}, patterns: []string{"*.example.org"}},
+		{name: "a port behind", origin: []string{"https://a.example.org:1"}, patterns: []string{"*.example.org"}},
+		{name: "a port of any number", origin: []string{"http://localhost:3000"}, patterns: []string{"localhost:*"}, want: true},
+		{name: "a port that goes on", origin: []string{"http://localhost:3000.evil.com"}, patterns: []string{"localhost:*"}},
+		{name: "a user in front", origin: []string{"https://a.example.org@evil.com"}, patterns: []string{"*.example.org"}},
+		{name: "a slash within", origin: []string{"https://evil.com/.example.org"}, patterns: []string{"*.example.org"}},
+		{name: "another scheme", origin: []string{"http://a.example.org"}, patterns: []string{"https://*.example.org"}},
+		{name: "a scheme that goes on", origin: []string{"https-evil://a.example.org"}, patterns: []string{"https://*.example.org"}},
+		{name: "an IPv6 address", origin: []string{"http://[2001:db8::7]:3000"}, patterns: []string{"http://[2001:DB8::7]:3000"}, want: true},
+		{name: "one of its digits", origin: []string{"http://7:3000"}, patterns: []string{"localhost", "[::1]"}},
+		{name: "a star does not make null", origin: []string{"null"}, patterns: []string{"*.com", "n*l"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := upgradeRequest()
+			r.Header["Origin"] = c.origin
+			if c.host != "" {
+				r.Host = c.host
+			}
+			if got := transport.OriginAllowed(r, c.patterns); got != c.want {
+				t.Errorf("%q at %s with %q: %v", c.origin, r.Host, c.patterns, got)
+			}
+		})
+	}
+}
+
 // Without an Origin a browser gives itself away by other fields.
 func TestOriginWithoutOne(t *testing.T) {
 	const other, same = "https://evil.com/page?q", "https://example.com/chat"
