@@ -162,27 +162,6 @@ func (rt *Runtime) abandonedEnded(reason any) {
 	}
 }
 
-// quiet lowers protoactor's own informational lines to debug: the runtime
-// reports the same things as events.
-type quiet struct{ slog.Handler }
-
-func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
-	if l == slog.LevelInfo {
-		l = slog.LevelDebug
-	}
-	return q.Handler.Enabled(ctx, l)
-}
-
-func (q quiet) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level == slog.LevelInfo {
-		r.Level = slog.LevelDebug
-	}
-	return q.Handler.Handle(ctx, r)
-}
-
-func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
-func (q quiet) WithGroup(name string) slog.Handler       { return quiet{q.Handler.WithGroup(name)} }
-
 // System is the actor system the channels live in.
 func (rt *Runtime) System() *actor.ActorSystem { return rt.system }
 

@@ -60,6 +60,6 @@ func Guard(h Hook) Hook {
 
 func hookPanicked(e Event, reason any) {
 	defer func() { _ = recover() }() // the default logger may be what panicked
-	slog.Error("panic in an event hook", slog.String("event", e.Name()), slog.String("reason", reasonText(reason)),
+	slog.Error("panic in an event hook", slog.String("event", e.Name()), Text("reason", reason),
 		slog.String("stack", string(debug.Stack())))
 }
