@@ -28,6 +28,7 @@ type door struct {
 	*testing.T
 	rt   *actors.Runtime
 	srv  *actors.Server
+	in   http.Handler // what srv serves
 	log  bareLog
 	once sync.Once
 }
@@ -69,10 +70,14 @@ func opens(t *testing.T, cfg actors.Config, sc actors.ServerConfig, b actors.Beh
 	var err error
 	d.rt, err = actors.Start(cfg)
 	must(t, err)
-	sc.Addr, sc.Handler = "127.0.0.1:0", d.rt.Handler(b)
+	sc.Addr = "127.0.0.1:0"
+	if b != nil {
+		sc.Handler = d.rt.Handler(b)
+	}
 	if wrap != nil {
 		sc.Handler = wrap(d.rt, sc.Handler)
 	}
+	d.in = sc.Handler
 	d.srv, err = d.rt.Serve(sc)
 	must(t, err)
 	t.Cleanup(d.end)

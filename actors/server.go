@@ -64,6 +64,11 @@ type ServerConfig struct {
 	// a PROXY header. Default 10 s.
 	ReadHeaderTimeout time.Duration
 
+	// ReadBodyTimeout is how long the body of a request may take to arrive, also if
+	// nobody reads it. Then reading it fails, with os.ErrDeadlineExceeded. It does not
+	// count for what follows a WebSocket's handshake. Default 1 min; negative: none.
+	ReadBodyTimeout time.Duration
+
 	// IdleTimeout is how long a connection may wait for its next request.
 	// Default 2 min.
 	IdleTimeout time.Duration
@@ -95,6 +100,7 @@ const (
 	DefaultMaxHeaderBytes    = 64 << 10
 	DefaultMaxBodyBytes      = 8 << 20
 	DefaultReadHeaderTimeout = 10 * time.Second
+	DefaultReadBodyTimeout   = time.Minute
 	DefaultServerIdleTimeout = 2 * time.Minute
 	DefaultGrace             = 100 * time.Millisecond
 	DefaultStopTimeout       = 15 * time.Second
@@ -280,8 +286,9 @@ func (s *Server) endRequests(ctx context.Context) {
 	s.interrupt()      // when what it makes them answer reaches nobody any more
 }
 
-// handle bounds a request's body and lets it be interrupted: that its connection
-// is closed cancels its context only when its body has been read.
+// handle bounds a request's body, in bytes and time, and lets the request be
+// interrupted: that its connection is closed cancels its context only when its body
+// has been read.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength > s.cfg.MaxBodyBytes {
 		http.Error(w, fmt.Sprintf("the body has more than %d bytes", s.cfg.MaxBodyBytes), http.StatusRequestEntityTooLarge)
@@ -295,7 +302,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	defer s.panicked(r)
 	r = r.WithContext(ctx)
 	if r.Body != http.NoBody {
-		r.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxBodyBytes)
+		r.Body = http.MaxBytesReader(w, timed(w, r.Body, s.cfg.ReadBodyTimeout), s.cfg.MaxBodyBytes)
 	}
 	s.cfg.Handler.ServeHTTP(w, r)
 }
@@ -307,6 +314,7 @@ func (cfg ServerConfig) withDefaults() ServerConfig {
 	cfg.MaxHeaderBytes = pick(cfg.MaxHeaderBytes, DefaultMaxHeaderBytes)
 	cfg.MaxBodyBytes = pick(cfg.MaxBodyBytes, DefaultMaxBodyBytes)
 	cfg.ReadHeaderTimeout = pick(cfg.ReadHeaderTimeout, DefaultReadHeaderTimeout)
+	cfg.ReadBodyTimeout = pick(cfg.ReadBodyTimeout, DefaultReadBodyTimeout)
 	cfg.IdleTimeout = pick(cfg.IdleTimeout, DefaultServerIdleTimeout)
 	cfg.Grace = pick(cfg.Grace, DefaultGrace)
 	return cfg
