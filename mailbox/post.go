@@ -284,11 +284,17 @@ func (m *Mailbox) popOut() Item {
 
 func (m *Mailbox) replaceAndUnlock(old *Item, it Item) error {
 	more := it.Size - old.Size
-	if m.lostItems() >= m.cfg.messages() ||
-		more > 0 && (m.bytes+more > m.cfg.bytes() || !m.cfg.Budget.Take(more)) {
+	var err error
+	switch {
+	case m.lostItems() >= m.cfg.messages(), more > 0 && m.bytes+more > m.cfg.bytes():
+		err = ErrFull
+	case more > 0 && !m.cfg.Budget.Take(more):
+		err = ErrBudget
+	}
+	if err != nil {
 		m.mu.Unlock()
 		m.countLost(it, Rejected)
-		return ErrFull
+		return err
 	}
 	if more > 0 {
 		m.bytes += more
