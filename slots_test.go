@@ -255,3 +255,28 @@ func TestNoSlotIsLost(t *testing.T) {
 		}
 	})
 }
+
+// The place of a channel whose handler cannot be made is given back, once.
+func TestNoSlotForAHandlerThatCannotBeMade(t *testing.T) {
+	var broken atomic.Bool
+	broken.Store(true)
+	s, _ := playWith(t, actors.Config{MaxChannels: 1, MaxPerUID: 1, MaxPerIP: 1, Options: actors.Options{Authorize: byQuery}},
+		actors.FromHandler(func() actors.Handler {
+			if broken.Load() {
+				panic("as it was told")
+			}
+			return actors.Base{}
+		}))
+	for range 5 {
+		if _, resp := s.tries("ann", ""); resp.StatusCode != 500 {
+			t.Errorf("no handler: %s", resp.Status)
+		}
+	}
+	broken.Store(false)
+	if p, resp := s.tries("ann", ""); p == nil {
+		t.Errorf("the place is lost: %s", resp.Status)
+	}
+	if _, resp := s.tries("bob", ""); resp.StatusCode != 503 {
+		t.Errorf("there are two places: %s", resp.Status)
+	}
+}
