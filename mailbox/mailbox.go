@@ -177,7 +177,7 @@ type Mailbox struct {
 
 // rare is what most mailboxes never have.
 type rare struct {
-	heldAt   int64         // since when the owner is held up, in nanoseconds
+	heldAt   time.Time     // since when the owner is held up; zero: it is not
 	lost     []lostItem    // outcomes that wait to be told
 	process  actor.Process // an ordinary actor's own, among later ones of its name
 	room     chan struct{} // closed when there may be room; nil while nobody waits

@@ -199,8 +199,7 @@ const (
 )
 
 func (m *Mailbox) heldLong() bool {
-	return m.held && m.rare != nil && m.rare.heldAt != 0 &&
-		time.Duration(time.Now().UnixNano()-m.rare.heldAt) >= heldUpLong
+	return m.held && m.rare != nil && !m.rare.heldAt.IsZero() && time.Since(m.rare.heldAt) >= heldUpLong
 }
 
 // times is n times k, or as much as an int can be.
@@ -464,10 +463,10 @@ func (m *Mailbox) Settle(n, size int) {
 func (m *Mailbox) Hold(held, slow bool) {
 	m.mu.Lock()
 	switch {
-	case slow && (m.rare == nil || m.rare.heldAt == 0):
-		m.rarely().heldAt = time.Now().UnixNano()
+	case slow && (m.rare == nil || m.rare.heldAt.IsZero()):
+		m.rarely().heldAt = time.Now()
 	case !slow && m.rare != nil:
-		m.rare.heldAt = 0
+		m.rare.heldAt = time.Time{}
 	}
 	m.held = held
 	m.scheduleAndUnlock()
