@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -51,7 +50,7 @@ func validAddr(network, address string) bool {
 }
 
 // listen is the listener of a checked configuration.
-func (cfg ServerConfig) listen(log *slog.Logger) (net.Listener, error) {
+func (cfg ServerConfig) listen(rt *Runtime) (net.Listener, error) {
 	ln := cfg.Listener
 	if ln == nil {
 		var err error
@@ -59,6 +58,7 @@ func (cfg ServerConfig) listen(log *slog.Logger) (net.Listener, error) {
 			return nil, err
 		}
 	}
+	ln = newAcceptor(ln, rt.event)
 	if len(cfg.ProxyProtocol) == 0 {
 		return ln, nil
 	}
@@ -67,7 +67,7 @@ func (cfg ServerConfig) listen(log *slog.Logger) (net.Listener, error) {
 		Trusted:  cfg.ProxyProtocol,
 		Timeout:  cfg.ReadHeaderTimeout,
 		Refused: func(proxy net.Addr, err error) {
-			log.Warn("a proxy is refused", "proxy", proxy.String(), supervisor.Text("err", err))
+			rt.log.Warn("a proxy is refused", "proxy", proxy.String(), supervisor.Text("err", err))
 		},
 	}, nil
 }

@@ -110,7 +110,10 @@ const (
 // a *[ConfigError]; what the system says to the address is wrapped. The server,
 // and net/http in its name, logs to [Config].Logger.
 //
-// A server whose listener fails stops by itself. A runtime may have several
+// While the system has no descriptors or memory for another connection, the server
+// accepts none, tells that ([supervisor.AcceptPaused]), and tries again; clients
+// wait meanwhile, and the channels there are go on. A server whose listener fails
+// otherwise stops by itself. A runtime may have several
 // servers: the first that stops ends it, the others then answer 503 in the
 // place of channels, until they are stopped too.
 func (rt *Runtime) Serve(cfg ServerConfig) (*Server, error) {
@@ -121,7 +124,7 @@ func (rt *Runtime) Serve(cfg ServerConfig) (*Server, error) {
 	if rt.State() != Running {
 		return nil, ErrStopped
 	}
-	ln, err := cfg.listen(rt.log)
+	ln, err := cfg.listen(rt)
 	if err != nil {
 		return nil, err
 	}

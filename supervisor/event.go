@@ -10,7 +10,7 @@ import (
 
 // Event is something worth telling an operator. The concrete types are the
 // structs of this package, by value: Opened, Closed, HandlerFailed,
-// HandlerStuck, Refused, Lost, Draining, Drained.
+// HandlerStuck, Refused, Lost, Draining, Drained, AcceptPaused, AcceptResumed.
 type Event interface {
 	// Name is the event in kebab-case: "handler-failed".
 	Name() string
@@ -90,6 +90,22 @@ type Drained struct {
 	Forced int // of these, the ones that its deadline cut off
 }
 
+// AcceptPaused: a server cannot accept connections, for want of descriptors
+// (EMFILE) or memory. Clients wait until it can; the channels there are go on. It
+// is told when that begins, and every 10 s while it lasts, never more often.
+type AcceptPaused struct {
+	Address  string // of the listener
+	Err      error  // of the system
+	Failures int    // since it began
+}
+
+// AcceptResumed: what AcceptPaused told is over. For 2 s nothing has failed.
+type AcceptResumed struct {
+	Address  string
+	After    time.Duration // from the first failure to the last
+	Failures int
+}
+
 func (Opened) event()        {}
 func (Closed) event()        {}
 func (HandlerFailed) event() {}
@@ -98,6 +114,8 @@ func (Refused) event()       {}
 func (Lost) event()          {}
 func (Draining) event()      {}
 func (Drained) event()       {}
+func (AcceptPaused) event()  {}
+func (AcceptResumed) event() {}
 
 func (Opened) Name() string        { return "opened" }
 func (Closed) Name() string        { return "closed" }
@@ -107,6 +125,8 @@ func (Refused) Name() string       { return "refused" }
 func (Lost) Name() string          { return "lost" }
 func (Draining) Name() string      { return "draining" }
 func (Drained) Name() string       { return "drained" }
+func (AcceptPaused) Name() string  { return "accept-paused" }
+func (AcceptResumed) Name() string { return "accept-resumed" }
 
 // Level is Debug: channels come and go.
 func (Opened) Level() slog.Level { return slog.LevelDebug }
@@ -147,6 +167,12 @@ func (e Drained) Level() slog.Level {
 	}
 	return slog.LevelInfo
 }
+
+// Level is Warn: nobody new gets in.
+func (AcceptPaused) Level() slog.Level { return slog.LevelWarn }
+
+// Level is Warn, so that whoever heard of the trouble hears of its end.
+func (AcceptResumed) Level() slog.Level { return slog.LevelWarn }
 
 // Attrs is all fields.
 func (e Opened) Attrs() []slog.Attr {
@@ -200,6 +226,16 @@ func (e Draining) Attrs() []slog.Attr { return []slog.Attr{slog.Int("open", e.Op
 // Attrs is all fields.
 func (e Drained) Attrs() []slog.Attr {
 	return []slog.Attr{slog.Int("closed", e.Closed), slog.Int("forced", e.Forced)}
+}
+
+// Attrs is all fields.
+func (e AcceptPaused) Attrs() []slog.Attr {
+	return []slog.Attr{slog.String("address", e.Address), Text("err", e.Err), slog.Int("failures", e.Failures)}
+}
+
+// Attrs is all fields.
+func (e AcceptResumed) Attrs() []slog.Attr {
+	return []slog.Attr{slog.String("address", e.Address), slog.Duration("after", e.After), slog.Int("failures", e.Failures)}
 }
 
 func who(id, uid string) []slog.Attr {

@@ -51,6 +51,10 @@ func TestEventsInALog(t *testing.T) {
 		{Draining{Open: 4}, `level=INFO msg=draining open=4`},
 		{Drained{Closed: 4}, `level=INFO msg=drained closed=4 forced=0`},
 		{Drained{Closed: 4, Forced: 1}, `level=WARN msg=drained closed=4 forced=1`},
+		{AcceptPaused{Address: "1.2.3.4:5", Err: errors.New("too many open files"), Failures: 1},
+			`level=WARN msg=accept-paused address=1.2.3.4:5 err="too many open files" failures=1`},
+		{AcceptResumed{Address: "1.2.3.4:5", After: time.Second, Failures: 9},
+			`level=WARN msg=accept-resumed address=1.2.3.4:5 after=1s failures=9`},
 	}
 	for _, row := range table {
 		var w bytes.Buffer
