@@ -35,6 +35,8 @@ var mayImport = map[string][]string{
 	"actors":                  {"mailbox", "transport", "supervisor", "registry"},
 	"cmd/troupe":              {"actors", "mailbox", "registry", "supervisor", "transport"},
 	"internal/idle":           {"actors", "transport"},
+	"internal/twin":           nil,
+	"internal/faulttest":      nil,
 
 	"internal/browsertest/events": {"actors"},
 	"internal/clienttest/echo":    {"actors"},
