@@ -32,7 +32,9 @@ type Config struct {
 
 	// Driver moves the bytes of links: the poller (Linux, plain TCP: no
 	// goroutine and no buffer for an idle channel), a goroutine for each link,
-	// or, by default, the poller wherever it can serve.
+	// or, by default, the poller wherever it can serve. The poller needs a second
+	// descriptor for a moment when a channel begins: where there is none, the
+	// default gives that channel a goroutine, and DriverPoller loses it.
 	Driver transport.Driver
 
 	// Workers is how many goroutines run handlers while none of them blocks;

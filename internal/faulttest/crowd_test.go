@@ -151,6 +151,11 @@ func shake(conn io.Writer, in *bufio.Reader, target string) error {
 	if _, err := io.WriteString(conn, upgrade(target)); err != nil {
 		return err
 	}
+	return answered(in)
+}
+
+// answered reads the answer to an upgrade.
+func answered(in *bufio.Reader) error {
 	for first := true; ; first = false {
 		line, err := in.ReadString('\n')
 		if err != nil {

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package faulttest
+
+// starving is nothing where a process's descriptors cannot be bounded.
+func starving() {}
