@@ -38,6 +38,8 @@ var mayImport = map[string][]string{
 	"internal/twin":           nil,
 	"internal/faulttest":      nil,
 
+	"internal/faulttest/netns":    {"actors", "internal/twin", "supervisor", "transport", "transport/transporttest"},
+
 	"internal/browsertest/events": {"actors"},
 	"internal/clienttest/echo":    {"actors"},
 }
