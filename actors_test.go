@@ -38,7 +38,9 @@ var mayImport = map[string][]string{
 	"internal/twin":           nil,
 	"internal/faulttest":      nil,
 
-	"internal/faulttest/netns":    {"actors", "internal/twin", "supervisor", "transport", "transport/transporttest"},
+	"internal/faulttest/clock": nil,
+
+	"internal/faulttest/netns": {"actors", "internal/twin", "supervisor", "transport", "transport/transporttest"},
 
 	"internal/browsertest/events": {"actors"},
 	"internal/clienttest/echo":    {"actors"},
