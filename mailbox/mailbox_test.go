@@ -264,6 +264,24 @@ func TestCloseIsImpatientWithAnOwnerThatIsHeldUp(t *testing.T) {
 	})
 }
 
+// A second is a second whatever the wall clock does meanwhile: internal/faulttest/clock
+// has it jump.
+func TestPatienceIgnoresTheWallClock(t *testing.T) {
+	f := new(fake)
+	f.Init(&Config{Messages: 3}, f)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	since := time.Now()
+	f.Hold(true, true)
+	for i := range 40 {
+		<-tick.C
+		if err := f.Post(Item{Message: i}, Close); err != nil && time.Since(since) < heldUpLong {
+			t.Fatalf("message %d, after %v: %v", i, time.Since(since), err)
+		}
+	}
+	f.Empty()
+}
+
 func TestCloseIsPatientWithAnOwnerThatIsNotHeldUp(t *testing.T) {
 	f := new(fake)
 	f.Init(&Config{Messages: 3, Bytes: 100}, f)
