@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"cmd/troupe":              {"actors", "mailbox", "registry", "supervisor", "transport"},
 	"internal/idle":           {"actors", "transport"},
 	"internal/twin":           nil,
+	"internal/soak":           {"actors", "internal/twin", "transport", "transport/transporttest"},
 	"internal/faulttest":      nil,
 
 	"internal/faulttest/clock": nil,
