@@ -19,10 +19,11 @@ import (
 //
 // The channels are in rooms of a hundred, and in each room is one that may not read.
 // Rounds in which it does and in which it does not alternate in the same two
-// processes, since a machine is never the same twice. The full size asks for a median
-// of the ratios of at most 1.10, in as many pairs of rounds as that takes, but at
-// least three and no more than eleven; the small one, on a machine that may do
-// anything else at the time, prints them.
+// processes, since a machine is never the same twice. The full size asks that both the
+// median of the ratios and the ratio of the best rounds, which other load on the
+// machine has disturbed least, be at most 1.10, in as many pairs of rounds as that
+// takes, but at least three and no more than fifteen; the small one, on a machine that
+// may do anything else at the time, prints them.
 func TestStalledPeersHarmNobody(t *testing.T) {
 	const budget = 128 << 20
 	r := &rally{
@@ -39,19 +40,24 @@ func TestStalledPeersHarmNobody(t *testing.T) {
 	r.round("warm", false)
 
 	var ratios []float64
-	for i := range pick(1, 11) {
+	best := [2]time.Duration{patience, patience}
+	harmless := func() bool { return median(ratios) <= 1.10 && float64(best[1]) <= 1.10*float64(best[0]) }
+	for i := range pick(1, 15) {
 		var p99 [2]time.Duration
 		for _, stall := range [][]bool{{false, true}, {true, false}}[i%2] {
-			p99[mode(stall)] = r.round(strconv.Itoa(i), stall)
+			m := mode(stall)
+			p99[m] = r.round(strconv.Itoa(i), stall)
+			best[m] = min(best[m], p99[m])
 		}
 		ratios = append(ratios, float64(p99[1])/float64(p99[0]))
-		t.Logf("with stalled peers %v, without %v: ratio %.3f, median %.3f", p99[1], p99[0], ratios[i], median(ratios))
-		if len(ratios) >= 3 && median(ratios) <= 1.10 {
+		t.Logf("p99 with stalled peers %v, without %v: ratio %.3f, median %.3f; of the best %v and %v", p99[1], p99[0],
+			ratios[i], median(ratios), best[1], best[0])
+		if len(ratios) >= 3 && harmless() {
 			break
 		}
 	}
-	if full() && median(ratios) > 1.10 {
-		t.Errorf("the others' p99 is %.3f of what it is without stalled peers", median(ratios))
+	if full() && !harmless() {
+		t.Errorf("the others' p99 is %.3f of what it is without stalled peers, at best %v in place of %v", median(ratios), best[1], best[0])
 	}
 	t.Logf("most bytes waiting %d of %d, resident %d MiB with stalled peers, %d MiB without",
 		r.waiting, budget, r.resident[1]>>20, r.resident[0]>>20)
@@ -120,6 +126,7 @@ func (r *rally) round(name string, stall bool) time.Duration {
 		r.expect += int64(r.rooms)
 	}
 	r.settle(r.readers() + r.rooms)
+	r.shuffle()
 	r.ask(request{Do: "await", Expect: r.expect})
 	r.ask(request{Do: "figures"})
 
@@ -157,6 +164,19 @@ func (r *rally) round(name string, stall bool) time.Duration {
 		}
 	}
 	return c.P99
+}
+
+// shuffle has the readers join anew, so that the odd ones are not the last of their
+// rooms, behind whom nobody waits.
+func (r *rally) shuffle() {
+	for c := range r.rt.Channels() {
+		if kind, number, _ := strings.Cut(c.UID(), "-"); kind == "reader" {
+			n, _ := strconv.Atoi(number)
+			c.Leave(room(n % r.rooms))
+			_, err := c.Join(room(n % r.rooms))
+			must(r, err)
+		}
+	}
 }
 
 func sum(causes map[supervisor.Cause]int) (n int) {
