@@ -116,7 +116,7 @@ func (r *rally) round(name string, stall bool) time.Duration {
 	r.Helper()
 	prefix := map[bool]string{false: "odd", true: "stalled"}[stall] + name
 	odd := request{Do: "dial", N: r.rooms / 2, Stall: stall, Apart: true}
-	for i, path := range []string{"/full", "/late"} {
+	for i, path := range []string{"/full", map[bool]string{false: "/full", true: "/late"}[stall]} {
 		odd.URL, odd.Prefix, odd.First = r.srv.Addr().String()+path, prefix+path[1:]+"-", i*r.rooms/2
 		r.ask(odd)
 	}
