@@ -3,7 +3,6 @@ package transport_test
 import (
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -184,44 +183,7 @@ func TestLinkSize(t *testing.T) {
 	}
 }
 
-// FuzzLink feeds any bytes to a link whole and in pieces.
-func FuzzLink(f *testing.F) {
-	for _, c := range clauses {
-		f.Add(c.bytes, uint64(len(c.bytes)))
-	}
-	f.Fuzz(func(t *testing.T, input []byte, seed uint64) {
-		if len(input) > 1<<16 {
-			return
-		}
-		held := 0
-		cfg := transport.Config{MaxMessageBytes: 300, Reserve: func(n int) bool {
-			held += n
-			if held < 0 || held > 1024 {
-				t.Fatalf("%d bytes held", held)
-			}
-			return true
-		}}
-		whole := events(t, &cfg, input)
-		r := rand.New(rand.NewPCG(seed, 0))
-		var pieces [][]byte
-		for rest := input; len(rest) > 0; {
-			n := 1 + r.IntN(min(len(rest), 1+r.IntN(20)))
-			pieces = append(pieces, rest[:n])
-			rest = rest[n:]
-		}
-		if split := events(t, &cfg, pieces...); !slices.Equal(whole, split) {
-			t.Fatalf("whole %q\nsplit %q", whole, split)
-		}
-		if held != 0 {
-			t.Fatalf("%d bytes not given back", held)
-		}
-	})
-}
-
-func events(t *testing.T, cfg *transport.Config, pieces ...[]byte) (all []string) {
-	return eventsAfter(t, cfg, func(transport.Link) {}, pieces...)
-}
-
+// eventsAfter is what a link makes of bytes that come in pieces.
 func eventsAfter(t *testing.T, cfg *transport.Config, prepare func(transport.Link), pieces ...[]byte) (all []string) {
 	l, c := cfg.MemoryPair(1 << 17)
 	defer l.Release()
