@@ -60,14 +60,17 @@ func cutUnquoted(s string, separator byte) (before, after string) {
 // comes twice, or whose value is wrong.
 func parseOffer(s string) (o offer, ok bool) {
 	name, rest := cutUnquoted(s, ';')
-	if !strings.EqualFold(trimSpace(name), deflateName) || strings.HasSuffix(trimSpace(s), ";") {
+	if !equalFold(trimSpace(name), deflateName) || strings.HasSuffix(trimSpace(s), ";") {
 		return o, false
 	}
 	for rest != "" {
 		var param string
 		param, rest = cutUnquoted(rest, ';')
 		key, value, given := strings.Cut(param, "=")
-		key, value = strings.ToLower(trimSpace(key)), unquote(trimSpace(value))
+		if key = trimSpace(key); !IsToken(key) {
+			return o, false
+		}
+		key, value = strings.ToLower(key), unquote(trimSpace(value))
 		switch {
 		case key == "server_no_context_takeover" && !given && !o.serverNoTakeover:
 			o.serverNoTakeover = true

@@ -43,13 +43,18 @@ func CheckUpgrade(r *http.Request) error {
 	if r.ProtoMajor != 1 || r.ProtoMinor < 1 {
 		return refuse(http.StatusBadRequest, "a websocket handshake needs HTTP/1.1")
 	}
+	if r.ContentLength != 0 {
+		// The client goes over to frames behind its content (RFC 9110 §7.8), which
+		// would be taken for the first of them.
+		return refuse(http.StatusBadRequest, "a websocket handshake has no content")
+	}
 	if !hasToken(r.Header["Upgrade"], "websocket") {
 		return refuse(http.StatusBadRequest, "Upgrade does not name websocket")
 	}
 	if !hasToken(r.Header["Connection"], "upgrade") {
 		return refuse(http.StatusBadRequest, "Connection does not name Upgrade")
 	}
-	if v := r.Header["Sec-Websocket-Version"]; len(v) != 1 || strings.TrimSpace(v[0]) != "13" {
+	if v := r.Header["Sec-Websocket-Version"]; len(v) != 1 || trimSpace(v[0]) != "13" {
 		e := refuse(http.StatusUpgradeRequired, "Sec-WebSocket-Version must be 13")
 		e.Header = http.Header{"Sec-Websocket-Version": {"13"}, "Upgrade": {"websocket"}, "Connection": {"Upgrade"}}
 		return e
@@ -79,13 +84,17 @@ func hasToken(lines []string, want string) bool {
 		for line != "" {
 			var item string
 			item, line, _ = strings.Cut(line, ",")
-			if strings.EqualFold(strings.Trim(item, " \t"), want) {
+			if equalFold(strings.Trim(item, " \t"), want) {
 				return true
 			}
 		}
 	}
 	return false
 }
+
+// equalFold compares with a text of ASCII letters without regard to their case.
+// strings.EqualFold alone would take some letters of Unicode, which are longer, for s and k.
+func equalFold(s, ascii string) bool { return len(s) == len(ascii) && strings.EqualFold(s, ascii) }
 
 // IsToken reports whether s is a token as RFC 9110 §5.6.2 has it: what a
 // subprotocol must be.

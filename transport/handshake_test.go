@@ -55,6 +55,21 @@ func TestRFC6455_4_2_1_Handshake(t *testing.T) {
 			status: 400,
 		},
 		{
+			name:   "content, behind which the frames would begin",
+			change: func(r *http.Request) { r.ContentLength = 1 },
+			status: 400,
+		},
+		{
+			name:   "content of unknown length",
+			change: func(r *http.Request) { r.ContentLength = -1 },
+			status: 400,
+		},
+		{
+			name:   "letters that Unicode takes for those of websocket",
+			change: func(r *http.Request) { r.Header.Set("Upgrade", "web\u017foc\u212aet") },
+			status: 400,
+		},
+		{
 			name:   "no Upgrade",
 			change: func(r *http.Request) { r.Header.Del("Upgrade") },
 			status: 400,
@@ -77,6 +92,11 @@ func TestRFC6455_4_2_1_Handshake(t *testing.T) {
 		{
 			name:   "another version",
 			change: func(r *http.Request) { r.Header.Set("Sec-WebSocket-Version", "8") },
+			status: 426,
+		},
+		{
+			name:   "a version with a space of Unicode's",
+			change: func(r *http.Request) { r.Header.Set("Sec-WebSocket-Version", "13\u00a0") },
 			status: 426,
 		},
 		{
