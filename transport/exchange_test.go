@@ -3,6 +3,7 @@ package transport_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -16,8 +17,9 @@ import (
 // says input, in pieces, and then waits for the end. It is to be called in a
 // synctest bubble, where nobody has to wait for a client that says too little.
 func exchange(t *testing.T, h http.Handler, input [][]byte) []byte {
-	near, far := net.Pipe()
-	l := newOnce(near)
+	in, say := net.Pipe()
+	hear, out := net.Pipe()
+	l := newOnce(&halves{Conn: out, in: in})
 	s := &http.Server{
 		Handler:                      h,
 		ReadTimeout:                  10 * time.Second,
@@ -32,21 +34,35 @@ func exchange(t *testing.T, h http.Handler, input [][]byte) []byte {
 	go func() {
 		defer close(wrote)
 		for _, b := range input {
-			if _, err := far.Write(b); err != nil {
+			if _, err := say.Write(b); err != nil {
 				return
 			}
 		}
 	}()
-	out, err := io.ReadAll(far)
+	all, err := io.ReadAll(hear)
 	if err != nil {
 		t.Errorf("read: %v", err)
 	}
-	far.Close()
+	say.Close()
 	<-wrote
 	s.Close()
 	<-served
-	return out
+	return all
 }
+
+// halves is a connection of which each direction can be closed by itself.
+type halves struct {
+	net.Conn // output
+	in       net.Conn
+}
+
+func (h *halves) Read(p []byte) (int, error)        { return h.in.Read(p) }
+func (h *halves) SetReadDeadline(t time.Time) error { return h.in.SetReadDeadline(t) }
+func (h *halves) SetDeadline(t time.Time) error {
+	return errors.Join(h.in.SetDeadline(t), h.Conn.SetDeadline(t))
+}
+func (h *halves) CloseWrite() error { return h.Conn.Close() }
+func (h *halves) Close() error      { return errors.Join(h.in.Close(), h.Conn.Close()) }
 
 // inBubble runs a test in a synctest bubble: whoever it leaves behind fails it.
 func inBubble(t *testing.T, test func(t *testing.T)) { synctest.Test(t, test) }
@@ -79,11 +95,11 @@ type answer struct {
 // which is net/http's own to what was no request. rest is what stands behind a 101.
 func answers(t *testing.T, out []byte, methods []string) (all []answer, rest []byte) {
 	r := bufio.NewReader(bytes.NewReader(out))
-	for i := 0; ; i++ {
+	for {
 		if _, err := r.Peek(1); err != nil {
 			return all, nil
 		}
-		method := "GET"
+		method, i := "GET", len(all)
 		if i < len(methods) {
 			method = methods[i]
 		}
@@ -95,6 +111,9 @@ func answers(t *testing.T, out []byte, methods []string) (all []answer, rest []b
 		if resp.StatusCode == http.StatusSwitchingProtocols {
 			rest, _ = io.ReadAll(r)
 			return append(all, a), rest
+		}
+		if resp.StatusCode < 200 { // the answer is still to come
+			continue
 		}
 		body, err := io.ReadAll(resp.Body)
 		a.body, a.err = string(body), err

@@ -133,6 +133,12 @@ func (l *streamLink) Discard() {
 func (l *streamLink) CloseWrite() {
 	if !l.flags.has(flagClosing) {
 		l.endConnection()
+		if l.held != nil {
+			l.held.breakOff()
+		}
+		if l.begun && l.endsWithConnection() {
+			return // an orderly end would say that the body is whole; Release makes another
+		}
 	}
 	l.conn.CloseWrite()
 }

@@ -184,7 +184,7 @@ func (h *heldWire) hold() {
 	for !h.begun && !h.closed {
 		h.work.Wait()
 	}
-	if h.begun && !h.broken {
+	if h.begun && !h.givenUp() {
 		h.wrote = true
 		if h.outErr = h.aside(h.writeHead); h.outErr != nil {
 			h.tell(false, true)
@@ -243,11 +243,16 @@ func (h *heldWire) drain() error {
 func (h *heldWire) limit(by time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.broken {
+	if !h.givenUp() {
 		h.setDeadlines(by)
 	}
-	return !h.broken
+	return !h.givenUp()
 }
+
+// givenUp tells whether the response was given up. One that is only to break off at
+// its end is written up to there, so that nobody takes what there is of its body for
+// another's.
+func (h *heldWire) givenUp() bool { return h.closed && h.broken }
 
 // setDeadlines has no error that matters: a writer that knows none leaves it to the
 // server's timeouts and the client's end.
