@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode"
@@ -78,4 +79,24 @@ func TestNoEventForgesALogLine(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzPlain: any text becomes one line that can be shown to anybody, and from which
+// it can be told what it was.
+func FuzzPlain(f *testing.F) {
+	for _, s := range []string{"", "ann", "größe", `a\nb`, "a\nb", "\u202e\xff\"", "\ufffd"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got := Plain(s)
+		if i := strings.IndexFunc(got, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 || !utf8.ValidString(got) {
+			t.Fatalf("%q", got)
+		}
+		if got == s {
+			return
+		}
+		if back, err := strconv.Unquote(`"` + got + `"`); err != nil || back != s {
+			t.Fatalf("%q is shown as %s: %q, %v", s, got, back, err)
+		}
+	})
 }

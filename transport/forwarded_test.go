@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -124,21 +125,55 @@ func TestClientAddr(t *testing.T) {
 	}
 }
 
-// Whatever stands in the fields, the client is the peer, or an address that one
-// of them names.
+// FuzzClientAddr: whatever stands in the fields, the client is the peer, or an
+// address that one of them names; and what stands in front of the address that a
+// trusted proxy has added changes nothing, except that it may not be believed.
 func FuzzClientAddr(f *testing.F) {
 	f.Add("1.1.1.1, 192.0.2.1", "for=1.1.1.1;by=\"x\", for=\"[::1]:9\"")
 	f.Add("unknown", `for="\"`)
+	f.Add("[fe80::1%eth0]:1\n::ffff:1.2.3.4", `for=_x, for="1.2.3.4:_y"`)
 	f.Fuzz(func(t *testing.T, xff, forwarded string) {
-		r := &http.Request{RemoteAddr: "10.0.0.1:1", Header: http.Header{"X-Forwarded-For": {xff}, "Forwarded": {forwarded}}}
-		for _, trusted := range [][]netip.Prefix{{netip.MustParsePrefix("10.0.0.0/8")}, {netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}} {
-			got := transport.ClientAddr(r, trusted)
-			if !got.IsValid() || got.Addr().Zone() != "" || got.Addr().Is4In6() {
+		proxy := netip.MustParseAddrPort("10.0.0.1:1")
+		ask := func(remote, xff, forwarded string, trusted ...string) netip.AddrPort {
+			r := &http.Request{RemoteAddr: remote, Header: http.Header{}}
+			for field, s := range map[string]string{"X-Forwarded-For": xff, "Forwarded": forwarded} {
+				if s != "" {
+					r.Header[field] = strings.Split(s, "\n")
+				}
+			}
+			var prefixes []netip.Prefix
+			for _, p := range trusted {
+				prefixes = append(prefixes, netip.MustParsePrefix(p))
+			}
+			return transport.ClientAddr(r, prefixes)
+		}
+		named := map[netip.Addr]bool{proxy.Addr(): true}
+		for _, s := range regexp.MustCompile("[0-9a-fA-F:.]+").FindAllString(xff+" "+forwarded, -1) {
+			a, _ := netip.ParseAddr(s)
+			b, _ := netip.ParseAddr(s[:max(0, strings.LastIndex(s, ":"))])
+			named[a.Unmap()], named[b.Unmap()] = true, true
+		}
+		for _, trusted := range [][]string{{"10.0.0.0/8"}, {"0.0.0.0/0", "::/0"}} {
+			got := ask("10.0.0.1:1", xff, forwarded, trusted...)
+			if !got.IsValid() || got.Addr().Zone() != "" || got.Addr().Is4In6() || !named[got.Addr()] {
 				t.Fatal(got)
 			}
-			if transport.ClientAddr(&http.Request{RemoteAddr: got.String()}, trusted) != got {
+			if ask(got.String(), "", "") != got {
 				t.Fatalf("%v does not survive its text", got)
 			}
+		}
+		if got := ask("192.0.2.9:7", xff, forwarded, "10.0.0.0/8"); got.String() != "192.0.2.9:7" {
+			t.Errorf("%v, and the peer is nobody's proxy", got)
+		}
+		client := netip.MustParseAddrPort("192.0.2.1:0")
+		if got := ask("10.0.0.1:1", xff+",192.0.2.1", "", "10.0.0.0/8"); got != client {
+			t.Errorf("%v behind %q", got, xff)
+		}
+		if got := ask("10.0.0.1:1", "", forwarded+",for=192.0.2.1", "10.0.0.0/8"); got != client && got != proxy {
+			t.Errorf("%v behind %q", got, forwarded)
+		}
+		if got := ask("10.0.0.1:1", xff, forwarded+",for=192.0.2.1", "10.0.0.0/8"); got != client && got != proxy {
+			t.Errorf("%v behind %q and %q", got, xff, forwarded)
 		}
 	})
 }

@@ -122,7 +122,13 @@ type watched struct {
 }
 
 func newWatched(t *testing.T, cfg *transport.Config) *watched {
-	w := &watched{t: t}
+	w, _ := watchOffer(t, cfg, deflate)
+	return w
+}
+
+// watchOffer agrees on compression, if that is on.
+func watchOffer(t *testing.T, cfg *transport.Config, offer string) (w *watched, response string) {
+	w = &watched{t: t}
 	c := *cfg
 	most := c.MaxMessageBytes
 	if c.Deflate != nil {
@@ -137,10 +143,10 @@ func newWatched(t *testing.T, cfg *transport.Config) *watched {
 	w.cfg = &c
 	w.link, w.client = c.MemoryPair(1 << 19)
 	if c.Deflate != nil {
-		transport.Agree(w.link, "permessage-deflate")
+		response = transport.Agree(w.link, offer)
 	}
 	w.link.Start(transporttest.NewSignals())
-	return w
+	return w, response
 }
 
 func (w *watched) feed(before, after [][]byte, discard bool) {

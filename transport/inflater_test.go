@@ -1,17 +1,20 @@
 package transport_test
 
 import (
+	"bufio"
 	"bytes"
 	stdflate "compress/flate"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"runtime/metrics"
 	"slices"
 	"testing"
 
 	"github.com/gobwas/ws"
 	"github.com/troupe-actors/troupe/transport"
+	"github.com/troupe-actors/troupe/transport/transporttest"
 )
 
 // bomb is n zeros, compressed a thousand times.
@@ -105,7 +108,8 @@ func TestInflatedBytesAreCharged(t *testing.T) {
 }
 
 // FuzzInflate holds the path of a compressed message against the standard
-// library's, and against itself when it comes in pieces.
+// library's, against a reader of RFC 1951 that knows only bits, and against itself
+// when it comes in pieces. No message takes much more memory than the limit.
 func FuzzInflate(f *testing.F) {
 	for _, s := range []string{hello, helloAgain, stored("some"), "\xf3\x48\xcd\xc9\xc9\x07\x00\x00", "\x07\x00", ""} {
 		f.Add([]byte(s), uint64(len(s)))
@@ -125,7 +129,14 @@ func FuzzInflate(f *testing.F) {
 			return
 		}
 		const limit = 80_000
+		before := allocated()
 		got, fault := transport.Inflate(payload, context, limit)
+		if took := allocated() - before; took > 3*limit+1<<20 {
+			t.Fatalf("%d bytes taken for %d", took, len(payload))
+		}
+		if bits, err := inflatedByBits(t, context, payload); fault == nil && (err != nil || !bytes.Equal(got, bits)) {
+			t.Fatalf("%d bytes, where RFC 1951 has %d: %v", len(got), len(bits), err)
+		}
 		// The library stops at a block that is marked as the last, where we go on.
 		tail := "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
 		src := bytes.NewReader(append(payload[:len(payload):len(payload)], tail...))
@@ -188,4 +199,33 @@ func inflated(t *testing.T, pieces ...[]byte) []string {
 		t.Fatalf("%d bytes not given back", held)
 	}
 	return got
+}
+
+// allocated is all the memory ever taken, as the runtime knows it.
+func allocated() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
+}
+
+// inflatedByBits is what the test client makes of a message behind another.
+func inflatedByBits(t *testing.T, context, payload []byte) (data []byte, err error) {
+	var b bytes.Buffer
+	for _, s := range []string{stored(string(context)), string(payload)} {
+		f := ws.NewBinaryFrame([]byte(s))
+		f.Header.Rsv = ws.Rsv(true, false, false)
+		if err := ws.WriteFrame(&b, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := transporttest.NewPeer(nil, bufio.NewReader(&b))
+	if err := p.UseCompression(deflate); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, data, err = p.ReadMessage(t.Context()); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
 }
