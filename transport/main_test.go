@@ -62,6 +62,7 @@ func (o *owner) flush() {
 			o.t.Fatalf("flush: %v", err)
 		}
 		if o.link.Pending() == 0 {
+			_ = o.link.Flush() // what was taken since may be all that CloseWrite waits for
 			return
 		}
 		select {

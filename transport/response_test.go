@@ -78,6 +78,7 @@ func (o *owner) leave() {
 	for o.link.Flush() == nil && o.link.Pending() > 0 {
 		<-o.W
 	}
+	_ = o.link.Flush() // what was taken since may be all that CloseWrite waits for
 	for {
 		if _, ok := o.link.Next(); ok {
 			return
