@@ -24,13 +24,13 @@ func FuzzDeflate(f *testing.F) {
 	f.Add([]byte("\x0b\x02\x01\x0b\x03\x01\x0b\x02\x01"), []byte{200, 1}, uint8(0xff), uint8(0), uint8(9))
 	f.Add([]byte("\x0c\x02\x02\x01\x0d\x04\x03z\x0d\x03\x03z\x01\x02\x01"), []byte{}, uint8(0x1a), uint8(0xb7), uint8(6))
 	f.Fuzz(func(t *testing.T, script, splits []byte, agreed, other, level uint8) {
-		if len(script) > 300 || len(splits) > 64 {
+		if len(script) > 200 || len(splits) > 64 {
 			return
 		}
 		d := &dice{script}
 		var messages [][]byte
-		for total := 0; d.more() && total < 300_000; {
-			m := d.payload(d.size(512, 5000, 33_000, 70_000))
+		for total := 0; d.more() && total < 100_000; {
+			m := d.payload(d.size(512, 5000, 33_000))
 			if len(messages) > 0 && d.odds(3) { // one like an earlier one
 				m = append(bytes.Clone(messages[d.n(len(messages))]), m...)
 			}
