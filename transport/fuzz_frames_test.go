@@ -4,8 +4,10 @@ import (
 	"bytes"
 	stdflate "compress/flate"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/gobwas/ws"
 	"github.com/troupe-actors/troupe/transport"
 	"github.com/troupe-actors/troupe/transport/transporttest"
 )
@@ -29,6 +31,20 @@ func FuzzFrames(f *testing.F) {
 	}
 	for i, c := range deflateClauses {
 		f.Add(c.bytes, []byte{byte(i), 1}, uint8(fuzzDeflate|fuzzTakeover), uint16(i%2*i))
+	}
+	for i, size := range []int{99, 100, 101, 149, 150, 151, 299, 300, 301} { // the limits, and a byte beside them
+		text := strings.Repeat("é", size)[:size]
+		whole := join(frame(ws.OpText, true, text), frame(ws.OpBinary, true, text))
+		halves := join(frame(ws.OpBinary, false, text[:size/2]), frame(ws.OpContinuation, true, text[size/2:]))
+		for _, limits := range []uint8{0, fuzzText, fuzzFrame, fuzzDeflate} {
+			f.Add(join(halves, whole), []byte{byte(10 * i)}, limits, uint16(0))
+		}
+	}
+	for _, s := range []string{
+		"\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf", // the ends of each range
+		"\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80", "\x80", "\xe2\x28", "\xf0\x9f\x98",
+	} {
+		f.Add(join(frame(ws.OpText, false, s), frame(ws.OpContinuation, true, s)), []byte{0}, uint8(0), uint16(0))
 	}
 	f.Add([]byte("\x11\x02\x07\x00\x04pingZ\x10\x41\x01\x04\x02\x00\x33\x80\x02\x02\x01"), []byte{200, 3}, uint8(fuzzScript|fuzzWide|fuzzDeflate), uint16(0))
 	f.Fuzz(func(t *testing.T, input, splits []byte, settings uint8, discard uint16) {
