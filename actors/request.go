@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net/http"
+	"net/url"
 	"reflect"
 	"strings"
 )
@@ -20,9 +21,27 @@ type requestRecord struct {
 
 // requestExtra is what most requests have nothing of.
 type requestExtra struct {
-	paths []string // names and values of path parameters, in turn
-	tls   *tls.ConnectionState
-	ctx   context.Context // of the application; nil if only net/http's own
+	paths  []string // names and values of path parameters, in turn
+	tls    *tls.ConnectionState
+	ctx    context.Context // of the application; nil if only net/http's own
+	target *requestTarget  // nil: the one of the head
+}
+
+// requestTarget is what a request is for, where parsing it anew would not tell: an
+// absolute URL, "*", or one that middleware has changed.
+type requestTarget struct {
+	uri string
+	url url.URL
+}
+
+// oddTarget is nil for a path with a query that is as the client has sent it.
+func oddTarget(r *http.Request) *requestTarget {
+	u := r.URL
+	plain := url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery}
+	if *u == plain && strings.HasPrefix(u.Path, "/") && r.RequestURI == u.RequestURI() {
+		return nil
+	}
+	return &requestTarget{r.RequestURI, *u}
 }
 
 // Request is the request that made the channel, with its header, its path
@@ -55,6 +74,7 @@ func (c *Channel) setRequest(r *http.Request) {
 		ctx = context.WithoutCancel(r.Context())
 	}
 	kept := r.WithContext(ctx)
+	kept.TransferEncoding, kept.Trailer = nil, nil
 	kept.Body = http.NoBody
 	kept.ContentLength = 0
 	// The address is what was counted for MaxPerIP: the application may write into
@@ -88,11 +108,15 @@ const endOfHead = "\r\n\r\n"
 
 func record(r *http.Request, remote string) *requestRecord {
 	var b strings.Builder
-	b.WriteString(r.Method + " " + r.URL.RequestURI() + " " + r.Proto + "\r\nHost: " + r.Host + "\r\n")
+	extra := requestExtra{tls: r.TLS, target: oddTarget(r)}
+	uri := "/"
+	if extra.target == nil {
+		uri = r.RequestURI
+	}
+	b.WriteString(r.Method + " " + uri + " " + r.Proto + "\r\nHost: " + r.Host + "\r\n")
 	_ = r.Header.Write(&b) // a Builder does not fail
 	b.WriteString("\r\n" + remote)
 	rec := &requestRecord{text: strings.Clone(b.String())}
-	extra := requestExtra{tls: r.TLS}
 	if r.Context() != context.Background() {
 		extra.ctx = r.Context()
 	}
@@ -107,7 +131,7 @@ func record(r *http.Request, remote string) *requestRecord {
 		}
 		pattern = after
 	}
-	if extra.tls != nil || extra.ctx != nil || extra.paths != nil {
+	if extra.tls != nil || extra.ctx != nil || extra.paths != nil || extra.target != nil {
 		rec.extra = &extra
 	}
 	return rec
@@ -118,14 +142,19 @@ func (rec *requestRecord) restore() *http.Request {
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(rec.text[:len(rec.text)-len(remote)])))
 	if err != nil {
 		// The head was written from a request that had been parsed.
-		r = &http.Request{Header: http.Header{}}
+		r = &http.Request{URL: &url.URL{Path: "/"}, Header: http.Header{}}
 	}
 	r.Body, r.RemoteAddr = http.NoBody, remote
+	r.ContentLength, r.TransferEncoding = 0, nil
 	if x := rec.extra; x != nil {
 		if x.ctx != nil {
 			r = r.WithContext(x.ctx)
 		}
 		r.TLS = x.tls
+		if t := x.target; t != nil {
+			u := t.url
+			r.RequestURI, r.URL = t.uri, &u
+		}
 		for i := 0; i < len(x.paths); i += 2 {
 			r.SetPathValue(x.paths[i], x.paths[i+1])
 		}
