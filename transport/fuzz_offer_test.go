@@ -111,7 +111,7 @@ func FuzzOffer(f *testing.F) {
 		`permessage-deflate; server_max_window_bits="1\0"; client_max_window_bits=8`, "permessage-deflate; server_no_context_takeover=1,permessage-deflate",
 		"permessage-deflate; client_no_context_takeover; client_no_context_takeover\npermessage-deflate", `x; y="permessage-deflate, \"", permessage-deflate;`,
 		"perme\u017fsage-deflate, permessage-deflate; server_no_context_ta\u212aeover",
-		"permessage-deflate; server_max_window_bits=010", "permessage-deflate;;server_no_context_takeover", "permessage-deflate ; server_no_context_takeover ,",
+		"permessage-deflate; server_max_window_bits=010", "permessage-deflate; client_max_window_bits; client_max_window_bits=9", "permessage-deflate;;server_no_context_takeover", "permessage-deflate ; server_no_context_takeover ,",
 	} {
 		f.Add(s, uint8(len(s)))
 	}
