@@ -167,6 +167,9 @@ func (s *sends) check(out []byte) {
 	if resp.StatusCode != s.status {
 		s.t.Errorf("status %d, want %d", resp.StatusCode, s.status)
 	}
+	if s.minor == 0 && len(resp.TransferEncoding) > 0 {
+		s.t.Errorf("a client of HTTP/1.0 gets chunks: %q", head)
+	}
 	b, err := io.ReadAll(resp.Body)
 	body, want := string(b), s.body.String()
 	switch whole := !s.broken && s.left <= 0; {
