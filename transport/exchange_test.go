@@ -47,6 +47,7 @@ func exchange(t *testing.T, h http.Handler, input [][]byte) []byte {
 	<-wrote
 	s.Close()
 	<-served
+	time.Sleep(time.Second) // of the bubble: net/http lingers for half of one
 	return all
 }
 
