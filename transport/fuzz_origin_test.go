@@ -18,6 +18,7 @@ func FuzzOrigin(f *testing.F) {
 		{"https://example.com", "", "", "example.com", ""},
 		{"https://EXAMPLE.com:443", "", "", "example.com:443", "*.com:*"},
 		{"null", "", "", "example.com", "null"},
+		{"https://evil@example.com", "", "", "example.com", ""},
 		{"https://example.com@evil.com", "", "", "example.com", "https://*.example.com"},
 		{"https://evil.com/example.com", "", "", "example.com", "http*://evil.[a-d]om"},
 		{"", "https://example.com/page?x", "same-site", "example.com", "[\n*"},
