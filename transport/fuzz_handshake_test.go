@@ -82,6 +82,9 @@ func (u *upgrades) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var refused *transport.HandshakeError
 	switch want := handshakeStatus(r); {
 	case errors.As(err, &refused):
+		if want == http.StatusSwitchingProtocols && !areExtensions(r.Header["Sec-Websocket-Extensions"]) {
+			want = http.StatusBadRequest // RFC 6455 §9.1
+		}
 		if refused.Status != want {
 			u.t.Errorf("%+v: refused with %v, want %d", r, err, want)
 		}
@@ -157,6 +160,14 @@ func asciiLower(lines []string) (lower []string) {
 
 func wasOffered(r *http.Request, protocol string) bool {
 	return wholeToken.MatchString(protocol) && listed(r.Header["Sec-Websocket-Protocol"], protocol)
+}
+
+var extensionList = regexp.MustCompile(`^[ \t,]*(?:` + tokenPattern + `(?:[ \t]*;[ \t]*` + tokenPattern + `(?:[ \t]*=[ \t]*(?:` + tokenPattern +
+	`|"(?:\\?` + tokenPattern + `)+"))?)*[ \t]*(?:,[ \t,]*|$))*$`)
+
+// areExtensions tells whether lines follow the grammar of RFC 6455 §9.1.
+func areExtensions(lines []string) bool {
+	return !slices.ContainsFunc(lines, func(s string) bool { return !extensionList.MatchString(s) })
 }
 
 // check reads what the server has said.

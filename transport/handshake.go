@@ -54,7 +54,7 @@ func CheckUpgrade(r *http.Request) error {
 	if !hasToken(r.Header["Connection"], "upgrade") {
 		return refuse(http.StatusBadRequest, "Connection does not name Upgrade")
 	}
-	if v := r.Header["Sec-Websocket-Version"]; len(v) != 1 || trimSpace(v[0]) != "13" {
+	if v := r.Header["Sec-Websocket-Version"]; len(v) != 1 || strings.Trim(v[0], " \t") != "13" {
 		e := refuse(http.StatusUpgradeRequired, "Sec-WebSocket-Version must be 13")
 		e.Header = http.Header{"Sec-Websocket-Version": {"13"}, "Upgrade": {"websocket"}, "Connection": {"Upgrade"}}
 		return e
