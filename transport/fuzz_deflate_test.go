@@ -82,12 +82,12 @@ func saysWell(t *testing.T, cfg *transport.Config, offer string, packets []*tran
 	}
 	takeover := !strings.Contains(response, "server_no_context_takeover")
 	var context []byte
-	frames := bytes.NewReader(out)
+	frames := transporttest.NewPeer(c, bufio.NewReader(bytes.NewReader(out)))
 	for i, p := range packets {
 		if _, got, err := peer.ReadMessage(t.Context()); err != nil || !bytes.Equal(got, p.Data()) {
 			t.Fatalf("%s: message %d of %d bytes: %d, %v", response, i, len(p.Data()), len(got), err)
 		}
-		f, err := ws.ReadFrame(frames)
+		f, err := frames.ReadFrame(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

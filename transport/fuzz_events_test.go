@@ -111,7 +111,7 @@ func (o *eventOutput) check(most int) {
 		if err := l.Queue(p); err != nil {
 			o.t.Fatal(err)
 		}
-		if n := l.Queued() - before; n > uint64(p.Size()) && bytes.IndexAny(p.Data(), "\r\n") < 0 {
+		if n := l.Queued() - before; n > uint64(p.Size()) && !bytes.ContainsAny(p.Data(), "\r\n") {
 			o.t.Errorf("%d bytes of a packet of %d", n, p.Size())
 		}
 	}

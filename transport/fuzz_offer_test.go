@@ -1,7 +1,6 @@
 package transport_test
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -141,7 +140,7 @@ func FuzzOffer(f *testing.F) {
 		}
 		l.Release()
 		if held != 0 {
-			t.Error(fmt.Sprintf("%d bytes not given back", held))
+			t.Errorf("%d bytes not given back", held)
 		}
 	})
 }

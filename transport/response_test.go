@@ -405,6 +405,32 @@ func TestShortBody(t *testing.T) {
 	})
 }
 
+// TestCloseWriteBreaksOff: before Close it is no end in order.
+func TestCloseWriteBreaksOff(t *testing.T) {
+	for _, version := range []string{"1.0", "1.1"} {
+		for _, w := range ways {
+			if w.held && version == "1.0" {
+				continue // net/http ends such a connection in order, whatever its handler does
+			}
+			t.Run(version+", "+w.name, func(t *testing.T) {
+				s := serveHandler(t, streams(t, w, transport.FramingStream, func(o *owner, _ *http.Request) {
+					o.say("half")
+					o.link.CloseWrite()
+					o.link.Release()
+				}))
+				_, r := rawGet(t, s, "GET / HTTP/"+version+"\r\nHost: x\r\n\r\n")
+				resp, err := http.ReadResponse(r, nil)
+				if err != nil {
+					return // the reset has overtaken the head
+				}
+				if b, err := io.ReadAll(resp.Body); err == nil {
+					t.Errorf("%q looks whole", b)
+				}
+			})
+		}
+	}
+}
+
 func checkShort(t *testing.T, _ net.Conn, r *bufio.Reader) {
 	t.Helper()
 	resp, err := http.ReadResponse(r, nil)
