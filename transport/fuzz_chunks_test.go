@@ -22,6 +22,7 @@ func FuzzChunks(f *testing.F) {
 		"\x00\x00\x00\x00\x04a\x05\x00\x05b\x05\x01\x04c\x05\x02\x02d\x05", "\x00\x00\x00\x01\x01\x00\x01\x03\x02a\x09\x02b\x09", "\x00\x00\x00\x00\x02a\x03\x00\x07",
 	} {
 		f.Add([]byte(s), uint8(i))
+		f.Add([]byte(s), uint8(i)|8)
 	}
 	f.Fuzz(func(t *testing.T, script []byte, settings uint8) {
 		if len(script) > 300 {
@@ -31,6 +32,9 @@ func FuzzChunks(f *testing.F) {
 			s := &sends{t: t, dice: dice{script}, framing: transport.FramingStream, way: ways[1+int(settings&1)]}
 			if settings&2 != 0 {
 				s.framing = transport.FramingSSE
+			}
+			if settings&8 != 0 { // the system takes only so much at a time
+				s.most = 1 + int(settings>>4)*13
 			}
 			s.method = []string{"GET", "HEAD", "POST"}[s.n(3)]
 			s.minor = 1 - s.n(3)/2
@@ -49,6 +53,7 @@ type sends struct {
 	t *testing.T
 	dice
 	way     way
+	most    int // bytes of a write; 0: any
 	framing transport.Framing
 	method  string
 	minor   int // of HTTP/1
@@ -62,6 +67,7 @@ type sends struct {
 func (s *sends) empty() bool { return s.method == "HEAD" || s.status == 204 || s.status == 304 }
 
 func (s *sends) run(o *owner, _ *http.Request) {
+	transport.Count(o.link).Max = s.most
 	end := s.n(8)
 	s.begin(o)
 	inside := false // a fragmented message
@@ -118,7 +124,7 @@ func (s *sends) begin(o *owner) {
 // send adds to the body what is taken. There are no line ends in it: FuzzSSE has them.
 func (s *sends) send(o *owner, first, last bool) bool {
 	n := s.size(15, 255, 1023, 5000, 70_000)
-	if s.body.Len() > 100_000 {
+	if s.body.Len() > 100_000 || s.most > 0 {
 		n %= 100
 	}
 	data := strings.Repeat(string(rune('a'+s.n(26))), n)

@@ -21,6 +21,7 @@ import (
 // pieces. A packet is shared by links that agreed on something else.
 func FuzzDeflate(f *testing.F) {
 	f.Add([]byte("\x00\x05\x00abcd\x06\x00\x05\x09xy"), []byte{9}, uint8(0), uint8(1), uint8(1))
+	f.Add([]byte("\x00\x04\x02\x01\x00\x03\x02\x01\x04\x02\x02\x01"), []byte{}, uint8(0), uint8(3), uint8(1))
 	f.Add([]byte("\x0b\x02\x01\x0b\x03\x01\x0b\x02\x01"), []byte{200, 1}, uint8(0xff), uint8(0), uint8(9))
 	f.Add([]byte("\x0c\x02\x02\x01\x0d\x04\x03z\x0d\x03\x03z\x01\x02\x01"), []byte{}, uint8(0x1a), uint8(0xb7), uint8(6))
 	f.Fuzz(func(t *testing.T, script, splits []byte, agreed, other, level uint8) {
@@ -30,7 +31,7 @@ func FuzzDeflate(f *testing.F) {
 		d := &dice{script}
 		var messages [][]byte
 		for total := 0; d.more() && total < 100_000; {
-			m := d.payload(d.size(512, 5000, 33_000))
+			m := d.payload(d.size(126, 512, 5000, 33_000, 65_536))
 			if len(messages) > 0 && d.odds(3) { // one like an earlier one
 				m = append(bytes.Clone(messages[d.n(len(messages))]), m...)
 			}

@@ -46,6 +46,10 @@ func FuzzFrames(f *testing.F) {
 	} {
 		f.Add(join(frame(ws.OpText, false, s), frame(ws.OpContinuation, true, s)), []byte{0}, uint8(0), uint16(0))
 	}
+	broken := join(frame(ws.OpText, false, "a"), frame(ws.OpContinuation, true, "\xff"), frame(ws.OpClose, true, "\x03\xe8"))
+	for at := range uint16(len(broken) + 1) {
+		f.Add(broken, []byte{2}, uint8(0), at+1)
+	}
 	f.Add([]byte("\x11\x02\x07\x00\x04pingZ\x10\x41\x01\x04\x02\x00\x33\x80\x02\x02\x01"), []byte{200, 3}, uint8(fuzzScript|fuzzWide|fuzzDeflate), uint16(0))
 	f.Fuzz(func(t *testing.T, input, splits []byte, settings uint8, discard uint16) {
 		if len(input) > 1<<14 || len(splits) > 64 {
