@@ -1,176 +1,100 @@
 package transport
 
-import (
-	"strconv"
-	"strings"
-)
+import "strings"
 
-// deflateName is the extension of RFC 7692.
-const deflateName = "permessage-deflate"
-
-// offer is one permessage-deflate offer of a client (RFC 7692 §7.1).
-type offer struct {
-	serverNoTakeover, clientNoTakeover bool
-
-	// Logarithms of window sizes; 0: not given.
-	serverBits, clientBits uint8
-
-	// clientMayLimit: client_max_window_bits was there, with a value or without.
-	clientMayLimit bool
+// extension is one element of Sec-WebSocket-Extensions (RFC 6455 §9.1).
+type extension struct {
+	name   string
+	params []extensionParam
 }
 
-const (
-	minWindowBits = 8
-	maxWindowBits = 15
-)
+type extensionParam struct {
+	key   string
+	value string // empty: none is given
+}
 
-// firstOffer is the first offer for permessage-deflate that is well formed. One
-// that is not is passed over, as those for other extensions are: the client may
-// have put a simpler one behind it (RFC 7692 §5).
-func firstOffer(lines []string) (offer, bool) {
+// parseExtensions reads a list that may go over several header lines. It reports
+// false for what the grammar does not have, with which a handshake must fail.
+func parseExtensions(lines []string) (all []extension, ok bool) {
 	for _, line := range lines {
-		for line != "" {
-			var item string
-			item, line = cutUnquoted(line, ',')
-			if o, ok := parseOffer(item); ok {
-				return o, true
+		s := extensionText(line)
+		for s.skip(" \t,"); s != ""; s.skip(" \t,") { // RFC 9110 §5.6.1: elements may be empty
+			e, ok := s.extension()
+			if !ok {
+				return nil, false
 			}
+			all = append(all, e)
 		}
 	}
-	return offer{}, false
+	return all, true
 }
 
-// cutUnquoted cuts at the first separator that is not in a quoted string.
-func cutUnquoted(s string, separator byte) (before, after string) {
-	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch {
-		case quoted && s[i] == '\\':
-			i++
-		case s[i] == '"':
-			quoted = !quoted
-		case s[i] == separator && !quoted:
-			return s[:i], s[i+1:]
-		}
-	}
-	return s, ""
+// extensionText is what is left to be read of a line.
+type extensionText string
+
+func (s *extensionText) skip(chars string) {
+	*s = extensionText(strings.TrimLeft(string(*s), chars))
 }
 
-// parseOffer declines (RFC 7692 §7.1) what has a parameter that is unknown, that
-// comes twice, or whose value is wrong.
-func parseOffer(s string) (o offer, ok bool) {
-	name, rest := cutUnquoted(s, ';')
-	if !equalFold(trimSpace(name), deflateName) || strings.HasSuffix(trimSpace(s), ";") {
-		return o, false
+// take takes a character, with the space around it, if it is there.
+func (s *extensionText) take(c byte) bool {
+	s.skip(" \t")
+	if *s == "" || (*s)[0] != c {
+		return false
 	}
-	for rest != "" {
-		var param string
-		param, rest = cutUnquoted(rest, ';')
-		key, value, given := strings.Cut(param, "=")
-		if key = trimSpace(key); !IsToken(key) {
-			return o, false
-		}
-		key, value = strings.ToLower(key), unquote(trimSpace(value))
-		switch {
-		case key == "server_no_context_takeover" && !given && !o.serverNoTakeover:
-			o.serverNoTakeover = true
-		case key == "client_no_context_takeover" && !given && !o.clientNoTakeover:
-			o.clientNoTakeover = true
-		case key == "server_max_window_bits" && given && o.serverBits == 0:
-			if o.serverBits = windowBits(value); o.serverBits == 0 {
-				return o, false
-			}
-		case key == "client_max_window_bits" && !o.clientMayLimit:
-			o.clientMayLimit = true
-			if !given {
-				continue
-			}
-			if o.clientBits = windowBits(value); o.clientBits == 0 {
-				return o, false
-			}
-		default:
-			return o, false
-		}
-	}
-	return o, true
+	*s = (*s)[1:]
+	s.skip(" \t")
+	return true
 }
 
-func trimSpace(s string) string { return strings.Trim(s, " \t") }
+// extension takes one, up to the comma behind it.
+func (s *extensionText) extension() (e extension, ok bool) {
+	if e.name = s.token(); e.name == "" {
+		return e, false
+	}
+	for s.take(';') {
+		p := extensionParam{key: s.token()}
+		if p.key == "" {
+			return e, false
+		}
+		if s.take('=') {
+			if p.value = s.value(); !IsToken(p.value) {
+				return e, false
+			}
+		}
+		e.params = append(e.params, p)
+	}
+	return e, *s == "" || (*s)[0] == ','
+}
 
-// unquote takes the quotes off a value (RFC 6455 §9.1). What is no quoted string
-// stays as it is.
-func unquote(s string) string {
-	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
-		return s
+func (s *extensionText) token() string {
+	n := 0
+	for n < len(*s) && IsToken(string((*s)[n:n+1])) {
+		n++
+	}
+	t := string((*s)[:n])
+	*s = (*s)[n:]
+	return t
+}
+
+// value is a token or a quoted string, which must hold a token too.
+func (s *extensionText) value() string {
+	if *s == "" || (*s)[0] != '"' {
+		return s.token()
 	}
 	var b strings.Builder
-	for i := 1; i < len(s)-1; i++ {
-		if s[i] == '\\' && i < len(s)-2 {
-			i++
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
-
-// windowBits is a number from 8 to 15 without leading zeros (RFC 7692 §7.1.2), or 0.
-func windowBits(s string) uint8 {
-	for bits := uint8(minWindowBits); bits <= maxWindowBits; bits++ {
-		if s == strconv.Itoa(int(bits)) {
-			return bits
+	for i := 1; i < len(*s); i++ {
+		switch c := (*s)[i]; c {
+		case '"':
+			*s = (*s)[i+1:]
+			return b.String()
+		case '\\':
+			if i++; i < len(*s) {
+				b.WriteByte((*s)[i])
+			}
+		default:
+			b.WriteByte(c)
 		}
 	}
-	return 0
-}
-
-// clientWindow is the window that a client is to keep to whose context we keep.
-func (o offer) clientWindow() uint8 {
-	switch {
-	case !o.clientMayLimit:
-		return maxWindowBits
-	case o.clientBits != 0:
-		return min(o.clientBits, takeoverBits)
-	}
-	return takeoverBits
-}
-
-// agree accepts the first well-formed offer. None has to be declined for what it
-// asks: every window is honoured, and where there is no memory for takeover, a
-// server may forbid it in both directions unasked (RFC 7692 §7.1.1). response is
-// the value of Sec-WebSocket-Extensions. Without an offer d is nil and response
-// empty. What d holds of the budget, free gives back.
-func (c *Deflate) agree(lines []string) (d *deflate, response string) {
-	if c == nil {
-		return nil, ""
-	}
-	o, ok := firstOffer(lines)
-	if !ok {
-		return nil, ""
-	}
-	d = &deflate{cfg: c, bits: maxWindowBits}
-	response = deflateName
-	if o.serverBits != 0 {
-		d.bits = o.serverBits
-		response += "; server_max_window_bits=" + strconv.Itoa(int(d.bits))
-	}
-	if c.ServerTakeover && !o.serverNoTakeover {
-		d.sent = c.newHistory(min(d.bits, takeoverBits))
-	}
-	if d.sent == nil {
-		response += "; server_no_context_takeover"
-	}
-	clientBits := o.clientBits
-	if c.ClientTakeover && !o.clientNoTakeover {
-		kept := o.clientWindow()
-		if d.received = c.newHistory(kept); d.received != nil && o.clientMayLimit {
-			clientBits = kept
-		}
-	}
-	if d.received == nil {
-		response += "; client_no_context_takeover"
-	}
-	if clientBits != 0 {
-		response += "; client_max_window_bits=" + strconv.Itoa(int(clientBits))
-	}
-	return d, response
+	return ""
 }

@@ -25,16 +25,34 @@ func refuse(status int, reason string) *HandshakeError {
 	return &HandshakeError{Status: status, Reason: reason}
 }
 
-// IsUpgrade tells whether a request asks for a WebSocket, well or badly. Use
-// CheckUpgrade to see whether it does so well.
+// IsUpgrade tells whether a request asks for a WebSocket, well or badly: by an
+// upgrade of HTTP/1.1, or over HTTP/2 by an extended CONNECT. Use CheckUpgrade to
+// see whether it does so well.
 func IsUpgrade(r *http.Request) bool {
-	return hasToken(r.Header["Upgrade"], "websocket") && hasToken(r.Header["Connection"], "upgrade")
+	return isExtendedConnect(r) || hasToken(r.Header["Upgrade"], "websocket") && hasToken(r.Header["Connection"], "upgrade")
+}
+
+// isExtendedConnect is RFC 8441 §5. net/http puts the pseudo-header field among the
+// others; of an HTTP/1 request none can have that name.
+func isExtendedConnect(r *http.Request) bool {
+	p := r.Header[":protocol"]
+	return r.Method == http.MethodConnect && r.ProtoMajor == 2 && len(p) == 1 && strings.EqualFold(p[0], "websocket")
 }
 
 // CheckUpgrade checks a WebSocket handshake (RFC 6455 §4.2.1) and touches
 // nothing. Its error is nil or a *HandshakeError: 405 for another method than
-// GET, 426 for another version than 13, 400 for all else.
+// GET, 426 for another version than 13, 400 for all else. An extended CONNECT has
+// no more to it than its version and extensions, and no other status than 400
+// (RFC 8441 §5).
 func CheckUpgrade(r *http.Request) error {
+	if isExtendedConnect(r) {
+		if !version13(r) {
+			e := refuse(http.StatusBadRequest, "Sec-WebSocket-Version must be 13")
+			e.Header = http.Header{"Sec-Websocket-Version": {"13"}}
+			return e
+		}
+		return checkExtensions(r)
+	}
 	if r.Method != http.MethodGet {
 		e := refuse(http.StatusMethodNotAllowed, "a websocket handshake is a GET")
 		e.Header = http.Header{"Allow": {http.MethodGet}}
@@ -54,7 +72,7 @@ func CheckUpgrade(r *http.Request) error {
 	if !hasToken(r.Header["Connection"], "upgrade") {
 		return refuse(http.StatusBadRequest, "Connection does not name Upgrade")
 	}
-	if v := r.Header["Sec-Websocket-Version"]; len(v) != 1 || strings.Trim(v[0], " \t") != "13" {
+	if !version13(r) {
 		e := refuse(http.StatusUpgradeRequired, "Sec-WebSocket-Version must be 13")
 		e.Header = http.Header{"Sec-Websocket-Version": {"13"}, "Upgrade": {"websocket"}, "Connection": {"Upgrade"}}
 		return e
@@ -68,7 +86,21 @@ func CheckUpgrade(r *http.Request) error {
 	if k, err := base64.StdEncoding.Strict().DecodeString(keys[0]); err != nil || len(k) != 16 || len(keys[0]) != 24 {
 		return refuse(http.StatusBadRequest, "Sec-WebSocket-Key is not 16 bytes in base64")
 	}
+	return checkExtensions(r)
+}
+
+// checkExtensions fails the handshake for what is no list of extensions, whether we
+// know any or not (RFC 6455 §9.1). What is one, and not to be accepted, is declined.
+func checkExtensions(r *http.Request) error {
+	if _, ok := parseExtensions(r.Header["Sec-Websocket-Extensions"]); !ok {
+		return refuse(http.StatusBadRequest, "malformed Sec-WebSocket-Extensions")
+	}
 	return nil
+}
+
+func version13(r *http.Request) bool {
+	v := r.Header["Sec-Websocket-Version"]
+	return len(v) == 1 && strings.Trim(v[0], " \t") == "13"
 }
 
 // AcceptKey answers a Sec-WebSocket-Key (RFC 6455 §4.2.2).
@@ -154,11 +186,16 @@ func writeHandshake(w http.ResponseWriter, accept, subprotocol, extensions strin
 	clear(out)
 	maps.Copy(out, h)
 	out["Upgrade"], out["Connection"], out["Sec-Websocket-Accept"] = []string{"websocket"}, []string{"Upgrade"}, []string{accept}
+	agreed(out, subprotocol, extensions)
+	w.WriteHeader(http.StatusSwitchingProtocols)
+}
+
+// agreed adds what was chosen of the client's offers.
+func agreed(h http.Header, subprotocol, extensions string) {
 	if subprotocol != "" {
-		out["Sec-Websocket-Protocol"] = []string{subprotocol}
+		h["Sec-Websocket-Protocol"] = []string{subprotocol}
 	}
 	if extensions != "" {
-		out["Sec-Websocket-Extensions"] = []string{extensions}
+		h["Sec-Websocket-Extensions"] = []string{extensions}
 	}
-	w.WriteHeader(http.StatusSwitchingProtocols)
 }
