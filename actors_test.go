@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 
 	"internal/faulttest/netns": {"actors", "internal/twin", "supervisor", "transport", "transport/transporttest"},
 
+	"internal/http2test":          nil,
 	"internal/browsertest/events": {"actors"},
 	"internal/clienttest/echo":    {"actors"},
 }

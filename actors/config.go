@@ -264,9 +264,11 @@ type Head struct {
 }
 
 // UpgradeRequired answers every request with 426; see [Options].Next.
-var UpgradeRequired http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Upgrade", "websocket")
-	w.Header().Set("Connection", "Upgrade")
+var UpgradeRequired http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 { // HTTP/2 knows neither
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+	}
 	http.Error(w, "a WebSocket upgrade is required", http.StatusUpgradeRequired)
 })
 

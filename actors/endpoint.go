@@ -223,7 +223,9 @@ func (ep *Endpoint) precheck(w http.ResponseWriter, r *http.Request) (*http.Requ
 	}
 	if transport.IsUpgrade(r) {
 		if err := transport.CheckUpgrade(r); err != nil {
-			w.Header().Set("Connection", "close")
+			if r.ProtoMajor == 1 { // of HTTP/2 it would end all other requests' connection
+				w.Header().Set("Connection", "close")
+			}
 			ep.refuseError(w, r, err)
 			return nil, ErrRefused
 		}

@@ -19,12 +19,16 @@ import (
 // carries header and what is set on w.Header(), except what belongs to the
 // handshake. A non-empty subprotocol must be one the client offered; if it is
 // empty, header or w.Header() may name it as Sec-WebSocket-Protocol. Extensions
-// are for Config.Deflate to agree on: it takes the first offer that is well
-// formed, and an offer that is not is declined, not an error. Bytes that
-// came with the request are kept for Next. The handler may return afterwards.
+// are for Config.Deflate to agree on: it takes the first offer whose parameters
+// are all right, and declines others. Bytes that came with the request are kept for Next. The handler may return afterwards.
 //
 // If middleware has wrapped w, the head is written at once and by net/http: by
 // w.WriteHeader(101), so that what the middleware does there is done.
+//
+// Over HTTP/2 (RFC 8441) the response is a 200 and its stream the connection. It
+// stays with the handler, which has to call Hold: that writes, the head first.
+// net/http lets such requests in only if GODEBUG in the process's environment has
+// http2xconnect=1.
 func (c *Config) WebSocket(w http.ResponseWriter, r *http.Request, header http.Header, subprotocol string) (Link, error) {
 	if err := CheckUpgrade(r); err != nil {
 		return nil, err
@@ -41,13 +45,23 @@ func (c *Config) WebSocket(w http.ResponseWriter, r *http.Request, header http.H
 	if err := c.Deflate.check(); err != nil {
 		return nil, err
 	}
-	if !canHijack(w) {
+	tunnel := isExtendedConnect(r)
+	switch {
+	case tunnel && (c.Driver == DriverPoller || !canFlush(w)):
+		return nil, errNoStreaming
+	case !tunnel && !canHijack(w):
 		return nil, errNoHijack
 	}
 	deflate, extensions := c.Deflate.agree(r.Header["Sec-Websocket-Extensions"])
 	defer func() { deflate.free() }() // also if a wrapper of w panics
-	l, err := c.upgrade(w, r, header, subprotocol, extensions)
-	if err != nil {
+	var l *wsLink
+	var err error
+	if tunnel {
+		h := mergeHeader(w.Header(), header)
+		agreed(h, subprotocol, extensions)
+		l = &wsLink{}
+		l.cfg, l.wire = c, newTunnelWire(w, r, h)
+	} else if l, err = c.upgrade(w, r, header, subprotocol, extensions); err != nil {
 		return nil, err
 	}
 	l.deflate, deflate = deflate, nil
@@ -123,7 +137,8 @@ func (c *Config) upgrade(w http.ResponseWriter, r *http.Request, header http.Hea
 // client has gone only from a write that fails: whoever opens one should write now
 // and then, or bound its life.
 //
-// A CONNECT is refused with 405, as its answer would not be a response with a body.
+// A CONNECT is refused with 405, as its answer would not be a response with a body,
+// and with 501 if it asks for a protocol (RFC 9220 §3).
 func (c *Config) Stream(w http.ResponseWriter, r *http.Request, framing Framing, status int, header http.Header) (Link, error) {
 	if framing != FramingStream && framing != FramingSSE {
 		return nil, fmt.Errorf("transport: %v is not a framing of a response body", framing)
@@ -142,6 +157,9 @@ func (c *Config) Stream(w http.ResponseWriter, r *http.Request, framing Framing,
 		method, bodyRead = asSent(w)
 	}
 	if method == http.MethodConnect || r.Method == http.MethodConnect { // RFC 9110 §9.3.6
+		if r.Header[":protocol"] != nil {
+			return nil, refuse(http.StatusNotImplemented, "no such protocol")
+		}
 		e := refuse(http.StatusMethodNotAllowed, "a stream is no tunnel")
 		e.Header = http.Header{"Allow": {"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}}
 		return nil, e
@@ -158,7 +176,7 @@ func (c *Config) Stream(w http.ResponseWriter, r *http.Request, framing Framing,
 		return c.hijackedStream(w, r, res, bodyRead)
 	}
 	if r.ProtoMajor != 1 && c.Driver == DriverPoller || !canFlush(w) {
-		return nil, refuse(http.StatusInternalServerError, "the response cannot be streamed")
+		return nil, errNoStreaming
 	}
 	l := &streamLink{response: res}
 	l.held = newHeldWire(w, r)
@@ -240,7 +258,10 @@ func noDescriptor(nc net.Conn, err error) error {
 	return fmt.Errorf("transport: Config.Driver is poller: a %T has no descriptor to watch", nc)
 }
 
-var errNoHijack = refuse(http.StatusInternalServerError, "the connection cannot be taken over")
+var (
+	errNoHijack    = refuse(http.StatusInternalServerError, "the connection cannot be taken over")
+	errNoStreaming = refuse(http.StatusInternalServerError, "the response cannot be streamed")
+)
 
 // hijack takes the connection, and what was read from it behind the request.
 func hijack(w http.ResponseWriter) (net.Conn, []byte, error) {

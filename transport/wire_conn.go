@@ -74,8 +74,7 @@ func (w *connWire) reader() {
 	if w.shy && !w.awaitOwner() {
 		return
 	}
-	size := smallRead
-	buf := make([]byte, size)
+	buf := make([]byte, smallRead)
 	for {
 		n, err := w.c.Read(buf)
 		w.mu.Lock()
@@ -102,15 +101,20 @@ func (w *connWire) reader() {
 			w.leave(nil)
 			return
 		}
-		switch {
-		case n == size && size < largeRead:
-			size = largeRead
-			buf = make([]byte, size)
-		case n <= smallRead && size > smallRead:
-			size = smallRead
-			buf = make([]byte, size)
-		}
+		buf = nextBuffer(buf, n)
 	}
+}
+
+// nextBuffer is what to read into after a read of n bytes into b, which nobody
+// looks at any more.
+func nextBuffer(b []byte, n int) []byte {
+	switch {
+	case n == len(b) && n < largeRead:
+		return make([]byte, largeRead)
+	case n <= smallRead && len(b) > smallRead:
+		return make([]byte, smallRead)
+	}
+	return b
 }
 
 // awaitOwner returns when the owner wants what has arrived, or when a Read tells
