@@ -52,11 +52,27 @@ class Compression(unittest.IsolatedAsyncioTestCase):
             {"client_no_context_takeover": True},
         ]
         for bits in range(8, 16):
-            offers.append({"server_max_window_bits": bits, "client_max_window_bits": 24 - max(bits, 9)})
+            offers.append({"server_max_window_bits": bits, "client_max_window_bits": max(23 - bits, 9)})
         for path in ("/none", "/takeover"):
             for offer in offers:
                 with self.subTest(path=path, offer=offer):
                     await self.echoes(path, **offer)
+
+    async def test_refers_back_or_not(self):
+        """What was said before is said again only where no context is taken over."""
+        text = random.Random(1).randbytes(750).hex()  # half of its size by itself
+        for path, again in (("/takeover", lambda n: n < 100), ("/none", lambda n: n > 700)):
+            uri = f"ws://{ADDRESS}{path}"
+            async with websockets.connect(uri, compression="deflate") as socket:
+                sent = []
+                write = socket.transport.write
+                socket.transport.write = lambda data: (sent.append(len(data)), write(data))
+                for i in range(4):
+                    sent.clear()
+                    await socket.send(text)
+                    self.assertEqual(await asyncio.wait_for(socket.recv(), 20), text)
+                    if i > 0:
+                        self.assertTrue(again(sum(sent)), (path, sent))
 
 
 if __name__ == "__main__":

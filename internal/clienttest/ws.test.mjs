@@ -3,6 +3,7 @@
 //   TROUPE_ECHO  host and port of ./echo, which it prints
 
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import WebSocket from "ws";
 
@@ -53,10 +54,29 @@ const offers = [
   { serverNoContextTakeover: true, clientNoContextTakeover: true, serverMaxWindowBits: 10, clientMaxWindowBits: 11 },
   { clientMaxWindowBits: false },
 ];
-for (let bits = 8; bits <= 15; bits++) offers.push({ serverMaxWindowBits: bits, clientMaxWindowBits: 24 - Math.max(bits, 9) });
+for (let bits = 8; bits <= 15; bits++) offers.push({ serverMaxWindowBits: bits, clientMaxWindowBits: 23 - bits });
 
 for (const path of ["/none", "/takeover"]) {
   for (const offer of offers) test(`${path} ${JSON.stringify(offer)}`, () => echoes(path, offer));
+}
+
+// What was said before is not said again, in either direction, where context is
+// taken over; and is where it is not.
+for (const [path, again] of [["/takeover", (n) => n < 100], ["/none", (n) => n > 700]]) {
+  test(`${path} refers back, or not`, async (t) => {
+    const socket = new WebSocket(`ws://${address}${path}`, { perMessageDeflate: { threshold: 0 } });
+    t.after(() => socket.close(1000));
+    await new Promise((open, failed) => socket.once("open", open).once("error", failed));
+    const text = randomBytes(750).toString("hex"); // half of its size by itself
+    for (let i = 0; i < 4; i++) {
+      const { bytesWritten: out, bytesRead: back } = socket._socket;
+      const got = new Promise((done) => socket.once("message", (data) => done(data.toString())));
+      socket.send(text);
+      assert.equal(await got, text);
+      const took = { out: socket._socket.bytesWritten - out, back: socket._socket.bytesRead - back };
+      if (i > 0) assert.ok(again(took.out) && again(took.back), JSON.stringify(took));
+    }
+  });
 }
 
 test("the answer", async () => {
