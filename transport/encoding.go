@@ -45,6 +45,9 @@ func (p *Packet) eventLines() []byte {
 
 // deflated is the packet compressed by itself, or p if that makes it no smaller.
 func (p *Packet) deflated(level int, bits uint8) *Packet {
+	if len(p.data) <= 1<<bits {
+		bits = maxWindowBits // nothing in it is further back, whatever the window
+	}
 	e := p.encoding(deflateKey(level, bits))
 	e.once.Do(func() {
 		if z := compress(p.data, nil, level, bits); z != nil {

@@ -113,7 +113,19 @@ func Encodings(p *Packet) (n int) {
 
 // Inflate is what a compressed message holds. in is not written to.
 func Inflate(in, context []byte, limit int) ([]byte, *Fault) {
-	f := inflaters.Get().(*inflater)
+	f := borrowInflater(len(in))
 	defer f.free()
 	return f.inflate(append(in[:len(in):len(in)], deflateTail...), context, limit, nil)
+}
+
+// TakeTurns takes all turns there are and gives them back when it is told to.
+func TakeTurns() (release func()) {
+	for range cap(turns) {
+		turns <- struct{}{}
+	}
+	return func() {
+		for range cap(turns) {
+			<-turns
+		}
+	}
 }

@@ -13,6 +13,7 @@ type inflater struct {
 	flate io.Reader // and flate.Resetter
 	src   bytes.Reader
 	in    []byte // scratch: a message that lay in a read buffer, and the tail
+	turn  bool   // it was waited for
 }
 
 // deflateTail goes behind a message: the empty block that the sender has left out
@@ -24,9 +25,24 @@ var inflaters = sync.Pool{New: func() any {
 	return &inflater{flate: flate.NewReader(nil), in: make([]byte, 0, readBytes+len(deflateTail))}
 }}
 
+// borrowInflater is for a message of n bytes.
+func borrowInflater(n int) *inflater {
+	turn := n >= turnToInflate
+	if turn {
+		turns <- struct{}{}
+	}
+	f := inflaters.Get().(*inflater)
+	f.turn = turn
+	return f
+}
+
 func (f *inflater) free() {
 	f.src.Reset(nil)
+	turn := f.turn
 	inflaters.Put(f)
+	if turn {
+		<-turns
+	}
 }
 
 // begin starts with a message that has its tail.

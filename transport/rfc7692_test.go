@@ -179,6 +179,21 @@ var deflateClauses = []struct {
 		want:  []string{`text "HelloHello"`, "end EOF"},
 	},
 	{
+		name:  "§7.2.3.4 and is context for the next message",
+		bytes: join(squeezed(frame(ws.OpText, true, "\xf3\x48\xcd\xc9\xc9\x07\x00\x00")), squeezed(frame(ws.OpText, true, helloAgain))),
+		want:  []string{`text "Hello"`, `text "Hello"`, "end EOF"},
+	},
+	{
+		name:  "§7.2.3.4 many, and nothing in them",
+		bytes: squeezed(frame(ws.OpText, true, strings.Repeat("\x03\x00", 50)+hello)),
+		want:  []string{`text "Hello"`, "end EOF"},
+	},
+	{
+		name:  "§7.2.3.4 garbage behind it",
+		bytes: squeezed(frame(ws.OpText, true, "\xf3\x48\xcd\xc9\xc9\x07\x00\xff\xff")),
+		want:  []string{"fault 1007"},
+	},
+	{
 		name:  "§7.2.3.4 without the octet behind it",
 		bytes: squeezed(frame(ws.OpText, true, "\xf3\x48\xcd\xc9\xc9\x07\x00")),
 		want:  []string{`text "Hello"`, "end EOF"},

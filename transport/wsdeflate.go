@@ -8,7 +8,7 @@ import (
 
 // compressedFrame is a compressed message in one frame, all of it in the buffer.
 func (l *wsLink) compressedFrame(h header, b []byte) (Incoming, bool) {
-	f := inflaters.Get().(*inflater)
+	f := borrowInflater(len(b))
 	defer f.free()
 	f.in = append(f.in[:0], b...)
 	ws.Cipher(f.in, h.mask, 0)
@@ -20,7 +20,7 @@ func (l *wsLink) compressedFrame(h header, b []byte) (Incoming, bool) {
 func (l *wsLink) compressedMessage() (Incoming, bool) {
 	a := l.asm
 	a.buf = append(a.buf, deflateTail...) // grow has left room
-	f := inflaters.Get().(*inflater)
+	f := borrowInflater(len(a.buf))
 	defer f.free()
 	in, ok := l.inflate(f, a.op, a.buf)
 	if ok && in.Kind == KindMessage {
