@@ -21,8 +21,9 @@ const takeoverBits = 12
 // once however many links it leaves on.
 //
 // Compressors (1.0 to 1.6 MB each, by level) and decompressors (40 KB) are
-// borrowed for a message at a time: there are as many as goroutines that
-// compress at the same time. Messages that are sent in fragments leave as they are.
+// borrowed for a message at a time. On large messages as many goroutines work as
+// there are processors; Queue and Next may wait for others to be done. Messages
+// that are sent in fragments leave as they are.
 type Deflate struct {
 	// Level is how hard to try, from 1 (fastest) to 9. From 7 on each message costs
 	// 20 µs more. Default (0) 1.

@@ -7,9 +7,10 @@
 //	owner ◄─ Sink.Readable, Sink.Writable ──────────────────────────  wire
 //
 // A framing knows a protocol and no system call. A wire moves bytes, never waits
-// and knows no protocol. There are four wires: a descriptor watched by a Poller,
+// and knows no protocol. There are five wires: a descriptor watched by a Poller,
 // a net.Conn with a reading goroutine, a response that net/http keeps (HTTP/2) or
-// that middleware has wrapped, and memory. Every framing runs on every wire that can carry it, so one table
+// that middleware has wrapped, the same with input (a WebSocket over HTTP/2), and
+// memory. Every framing runs on every wire that can carry it, so one table
 // of tests covers them all.
 //
 // # Rules

@@ -99,7 +99,8 @@ type Link interface {
 
 	// Queue adds a packet to what leaves with the next Flush and writes nothing.
 	// Where compression was agreed on, this is where it is done, if nobody has
-	// done it for this packet yet.
+	// done it for this packet yet; of a large one it may wait for a processor, as
+	// Next may to inflate one.
 	// It fails with ErrUnsupported when this framing cannot carry the packet,
 	// with ErrLength when the body would be longer than Begin was told, with
 	// ErrClosing after Close, and with ErrReleased.
