@@ -1,6 +1,8 @@
 package troupe_test
 
 import (
+	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"strings"
@@ -39,7 +41,13 @@ func TestRFC8441(t *testing.T) {
 		Close: func(_ *actors.Channel, e actors.Closed) { gone <- e },
 	})
 	h2 := http2test.Serve(t, s.ep)
-	t.Cleanup(s.end) // before the server's end, which waits for handlers
+	var srv *actors.Server
+	t.Cleanup(func() { // before the other server's end, which waits for handlers
+		s.end()
+		if srv != nil {
+			_ = srv.Stop(context.Background()) // it has a timeout of its own
+		}
+	})
 	client := http2test.Dial(t, h2)
 	open := func(t *testing.T) (*actors.Channel, *transporttest.Peer) {
 		conn, resp, err := client.Connect(t.Context(), "/?uid=ann", http.Header{
@@ -106,6 +114,28 @@ func TestRFC8441(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a server of the runtime's own", func(t *testing.T) {
+		var err error
+		srv, err = s.rt.Serve(actors.ServerConfig{
+			Addr: "127.0.0.1:0", TLS: &tls.Config{Certificates: h2.TLS.Certificates}, Handler: s.ep,
+			MaxBodyBytes: 1000, ReadBodyTimeout: 1, // neither is about a connection
+		})
+		must(t, err)
+		conn, resp, err := http2test.DialAddr(t, h2, srv.Addr().String()).Connect(t.Context(), "/?uid=ann", nil)
+		if err != nil || conn == nil {
+			t.Fatal(resp, err)
+		}
+		p := transporttest.NewPeer(conn, nil)
+		get(t, channels)
+		for range 3 {
+			must(t, p.WriteText(worthwhile))
+			if got := s.read(p); got != worthwhile {
+				t.Fatalf("%.40q", got)
+			}
+		}
+		must(t, p.Disconnect())
+		get(t, gone)
+	})
 	t.Run("refused", func(t *testing.T) {
 		for _, c := range []struct {
 			name   string

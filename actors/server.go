@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"github.com/troupe-actors/troupe/transport"
 )
 
 // Server is the HTTP server of a runtime, and ends with it in the right order.
@@ -304,7 +306,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	defer context.AfterFunc(s.requests, cancel)()
 	defer s.panicked(r)
 	r = r.WithContext(ctx)
-	if r.Body != http.NoBody {
+	if r.Body != http.NoBody && !(r.ProtoMajor == 2 && transport.IsUpgrade(r)) { // that is a connection, not a body
 		r.Body = http.MaxBytesReader(w, timed(w, r.Body, s.cfg.ReadBodyTimeout), s.cfg.MaxBodyBytes)
 	}
 	s.cfg.Handler.ServeHTTP(w, r)

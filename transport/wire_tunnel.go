@@ -16,14 +16,15 @@ import (
 // returns, and net/http asks the client to send no more.
 type tunnelWire struct {
 	*heldWire
-	from io.Reader
+	from io.ReadCloser
 
 	// Guarded by mu.
-	room   sync.Cond // reader: the buffer was emptied, or closed
-	in     []byte    // read and not taken; reader → owner
-	inErr  error     // what ended the reader
-	inDone bool
-	torn   bool
+	room    sync.Cond // reader: the buffer was emptied, or nobody wants more; holder: the reader has ended
+	in      []byte    // read and not taken; reader → owner
+	inErr   error     // what ended the reader
+	inDone  bool
+	reading bool // there is a reader
+	torn    bool
 }
 
 func newTunnelWire(w http.ResponseWriter, r *http.Request, head http.Header) *tunnelWire {
@@ -38,8 +39,33 @@ func newTunnelWire(w http.ResponseWriter, r *http.Request, head http.Header) *tu
 func (t *tunnelWire) start(s Sink) {
 	t.mu.Lock()
 	t.sink = s
+	over := t.over // then the body is net/http's again
+	if t.reading = !over; t.reading {
+		go t.reader()
+	}
 	t.mu.Unlock()
-	go t.reader()
+	signal(s, over, false)
+}
+
+// hold returns when nobody reads any more: what middleware has put around the body
+// may use the response writer, which is not ours afterwards.
+func (t *tunnelWire) hold() {
+	defer func() {
+		t.mu.Lock()
+		over := t.over
+		t.mu.Unlock()
+		if !over { // it is held by another call
+			return
+		}
+		t.from.Close() // ends a Read; if it does not, the deadline that leave has set does
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.room.Broadcast()
+		for t.reading {
+			t.room.Wait()
+		}
+	}()
+	t.heldWire.hold()
 }
 
 func (t *tunnelWire) reader() {
@@ -52,10 +78,14 @@ func (t *tunnelWire) reader() {
 		t.mu.Lock()
 		t.in, t.inErr, t.inDone = buf[:n], err, err != nil
 		t.tell(true, false)
-		for len(t.in) > 0 && !t.inDone && !t.closed {
+		for len(t.in) > 0 && !t.inDone && !t.closed && !t.over {
 			t.room.Wait()
 		}
-		done := t.inDone || t.closed
+		done := t.inDone || t.closed || t.over
+		if done {
+			t.reading = false
+			t.room.Broadcast()
+		}
 		t.mu.Unlock()
 		if done {
 			return
@@ -78,7 +108,7 @@ func (t *tunnelWire) read(p []byte) (int, error) {
 	n := copy(p, t.in)
 	t.in = t.in[n:]
 	if len(t.in) == 0 {
-		t.room.Signal()
+		t.room.Broadcast()
 	}
 	return n, nil
 }
@@ -89,7 +119,7 @@ func (t *tunnelWire) close() {
 	t.fin = t.fin || !t.torn
 	t.mu.Unlock()
 	t.heldWire.close()
-	t.room.Signal()
+	t.room.Broadcast()
 }
 
 func (t *tunnelWire) tear() {

@@ -47,15 +47,20 @@ func Serve(t testing.TB, h http.Handler) *httptest.Server {
 
 // Client is one connection.
 type Client struct {
-	server *httptest.Server
-	rt     http.RoundTripper
+	url string
+	rt  http.RoundTripper
 }
 
 // Dial connects.
 func Dial(t testing.TB, s *httptest.Server) *Client {
+	return DialAddr(t, s, s.Listener.Addr().String())
+}
+
+// DialAddr connects to another server that has the certificate of s.
+func DialAddr(t testing.TB, s *httptest.Server, addr string) *Client {
 	t.Helper()
 	roots := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	conn, err := tls.Dial("tcp", s.Listener.Addr().String(), &tls.Config{RootCAs: roots, ServerName: "example.com", NextProtos: []string{"h2"}})
+	conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: roots, ServerName: "example.com", NextProtos: []string{"h2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +69,7 @@ func Dial(t testing.TB, s *httptest.Server) *Client {
 	tr := &http.Transport{ForceAttemptHTTP2: true}
 	tr.CloseIdleConnections() // sets TLSNextProto
 	t.Cleanup(func() { conn.Close() })
-	return &Client{s, tr.TLSNextProto["h2"](s.Listener.Addr().String(), conn)}
+	return &Client{"https://" + addr, tr.TLSNextProto["h2"](addr, conn)}
 }
 
 // Connect asks for a tunnel. Header is added to the fields of the handshake; an
@@ -73,7 +78,7 @@ func Dial(t testing.TB, s *httptest.Server) *Client {
 func (c *Client) Connect(ctx context.Context, path string, header http.Header) (net.Conn, *http.Response, error) {
 	from, to := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
-	r, err := http.NewRequestWithContext(ctx, http.MethodConnect, c.server.URL+path, from)
+	r, err := http.NewRequestWithContext(ctx, http.MethodConnect, c.url+path, from)
 	if err != nil {
 		cancel()
 		return nil, nil, err
