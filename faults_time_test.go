@@ -153,6 +153,29 @@ func TestPingAndPong(t *testing.T) {
 			}
 		})
 	})
+	t.Run("asked again before an answer would be late", func(t *testing.T) {
+		opts := actors.Options{PingInterval: 2 * time.Second, PongTimeout: 10 * time.Second}
+		inBubble(t, actors.Config{Options: opts}, actors.Callbacks{}, func(l *lab) {
+			c, p := l.open(0)
+			for i := range 5 {
+				began := time.Now()
+				f, err := p.ReadFrame(l.Context())
+				if err != nil || f.Header.OpCode != ws.OpPing || time.Since(began) != 2*time.Second {
+					l.Fatalf("ping %d: %v after %v, %v", i, f.Header.OpCode, time.Since(began), err)
+				}
+				time.Sleep(time.Duration(i) * time.Second)
+				must(l, p.WriteFrame(ws.NewPongFrame(f.Payload)))
+				synctest.Wait()
+			}
+			began := time.Now()
+			if _, err := p.ReadFrame(l.Context()); err != nil {
+				l.Fatal(err)
+			}
+			if took, e := l.after(c, began); e.Cause != supervisor.CausePongTimeout || took != 12*time.Second {
+				l.Errorf("ended by %v after %v", e, took)
+			}
+		})
+	})
 	// An answer that came in time counts, however late the handler lets it be
 	// read.
 	t.Run("answered while the handler is busy", func(t *testing.T) {

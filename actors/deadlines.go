@@ -136,7 +136,11 @@ func (c *Channel) overdue(passed func(int64, time.Duration) bool) *ending {
 
 // keepAlive asks a silent peer whether it is there.
 func (c *Channel) keepAlive(o *Options, passed func(int64, time.Duration) bool) {
-	if o.PingInterval <= 0 || c.congested || c.pingAt != 0 || c.framing == transport.FramingStream {
+	if o.PingInterval <= 0 || c.congested || c.framing == transport.FramingStream {
+		return
+	}
+	if c.pingAt != 0 {
+		passed(c.ep.rt.now(), o.PingInterval) // the next is due so long after the pong, which may come at once
 		return
 	}
 	since := c.lastIn
@@ -158,7 +162,7 @@ func (c *Channel) keepAlive(o *Options, passed func(int64, time.Duration) bool) 
 		return
 	}
 	c.pingAt = now
-	passed(now, o.PongTimeout)
+	passed(now, min(o.PongTimeout, o.PingInterval)) // the same
 }
 
 func (c *Channel) arm(next int64) {
