@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -280,9 +281,17 @@ func (w *connWire) remoteAddr() net.Addr { return w.c.RemoteAddr() }
 func (w *connWire) localAddr() net.Addr  { return w.c.LocalAddr() }
 func (w *connWire) driver() Driver       { return DriverGoroutine }
 
-// tear leaves a TLS connection alone: without an alert its end is no end in order.
+// tear has a TLS connection reset, too. That it ends without an alert would be
+// enough, but many clients do not look for one.
 func (w *connWire) tear() {
-	if c, ok := w.c.(interface{ SetLinger(int) error }); ok {
-		_ = c.SetLinger(0) // a connection that is gone cannot be reset
+	c := w.c
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if p, ok := c.(*proxied); ok {
+		c = p.Conn
+	}
+	if l, ok := c.(interface{ SetLinger(int) error }); ok {
+		_ = l.SetLinger(0) // a connection that is gone cannot be reset
 	}
 }
