@@ -136,7 +136,7 @@ func (rt *Runtime) Serve(cfg ServerConfig) (*Server, error) {
 	s.requests, s.interrupt = context.WithCancel(context.Background())
 	s.http = http.Server{
 		Handler:           http.HandlerFunc(s.handle),
-		TLSConfig:         cfg.TLS,
+		TLSConfig:         cfg.TLS.Clone(), // net/http writes to it
 		MaxHeaderBytes:    cfg.MaxHeaderBytes,
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout,
 		IdleTimeout:       cfg.IdleTimeout,
