@@ -83,8 +83,9 @@ for (const path of ["/none", "/takeover"]) {
 
 // What was said before is not said again, in either direction, where context is
 // taken over; and is where it is not.
-for (const [path, again] of [["/takeover", (n) => n < 150], ["/none", (n) => n > 700]]) {
-  test(`${path} refers back, or not`, async (t) => {
+for (const [path, again] of [["/takeover", (n) => n < 100], ["/none", (n) => n > 700]]) {
+  const skip = sizes.length === 0 && "the bytes on the wire are those of TLS";
+  test(`${path} refers back, or not`, { skip }, async (t) => {
     const { socket, next } = await open(path, { perMessageDeflate: { threshold: 0 } });
     t.after(() => socket.terminate());
     const text = randomBytes(750).toString("hex"); // half of its size by itself
