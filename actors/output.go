@@ -358,11 +358,16 @@ func (c *Channel) watchCongestion() {
 }
 
 // progressed notes that the peer has taken something, or was given the first thing
-// it does not take. That of the answer to its request it has to take whole.
+// it does not take. That of the answer to its request it has to take whole. A ping
+// of ours, which a goroutine writes and so is under way for a moment, is no data.
 func (c *Channel) progressed(taken uint64) {
-	c.stallMark, c.lastData = taken, c.ep.rt.now()
+	now := c.ep.rt.now()
+	c.stallMark = taken
+	if c.flight != nil || c.active() != nil {
+		c.lastData = now
+	}
 	if !c.answering(taken) {
-		c.stallAt = c.lastData
+		c.stallAt = now
 	}
 }
 
