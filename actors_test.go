@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"registry":                nil,
 	"transport/transporttest": {"transport"},
 	"actors":                  {"mailbox", "transport", "supervisor", "registry"},
+	"actors/actorstest":       {"actors", "supervisor", "transport", "transport/transporttest"},
 	"cmd/troupe":              {"actors", "mailbox", "registry", "supervisor", "transport"},
 	"internal/idle":           {"actors", "transport"},
 	"internal/twin":           nil,
@@ -92,6 +93,8 @@ func TestImportsFollowTheMap(t *testing.T) {
 			switch {
 			case ours && !slices.Contains(allowed, inside):
 				t.Errorf("%s imports %s", path, inside)
+			case outsideCore[path] != nil && strings.HasPrefix(imported, "testing"):
+				t.Errorf("%s imports %s, and would bring its flags into every program", path, imported)
 			case !ours && outsideCore[path] != nil && strings.Contains(strings.Split(imported, "/")[0], "."):
 				if !slices.ContainsFunc(outsideCore[path], func(m string) bool {
 					return imported == m || strings.HasPrefix(imported, m+"/")

@@ -84,8 +84,9 @@ func (p *Peer) WriteCompressed(op transport.Opcode, data []byte) error {
 	return p.WriteFrame(f)
 }
 
-// inflate reads a compressed message of the server.
-func (p *Peer) inflate(data []byte) ([]byte, error) {
+// Inflate is what the payload of a compressed message of the server holds, all of
+// its frames together. ReadMessage does it by itself.
+func (p *Peer) Inflate(data []byte) ([]byte, error) {
 	c := p.compression
 	if c == nil {
 		return nil, fmt.Errorf("transporttest: a compressed message, and no compression agreed on")

@@ -158,7 +158,7 @@ func (p *Peer) ReadMessage(ctx context.Context) (transport.Opcode, []byte, error
 			continue
 		}
 		if compressed {
-			data, err = p.inflate(data)
+			data, err = p.Inflate(data)
 		}
 		return transport.Opcode(op), data, err
 	}
