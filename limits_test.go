@@ -432,3 +432,13 @@ func TestNoPeerForgesALogLine(t *testing.T) {
 		t.Error("what they chose is not in the log at all")
 	}
 }
+
+// Links that come without a request, and the peers of a Unix socket, have no
+// address that they could share.
+func TestPeersWithoutAnAddressAreNotOfOne(t *testing.T) {
+	inBubble(t, actors.Config{MaxPerIP: 1}, actors.Callbacks{}, func(l *lab) {
+		for range 3 {
+			l.open(0)
+		}
+	})
+}

@@ -23,8 +23,8 @@ func network(remote string) (netip.Prefix, bool) {
 	if a.Is4() {
 		bits = 32
 	}
-	p, err := a.Prefix(bits)
-	return p, err == nil
+	p, _ := a.Prefix(bits) // of no address it is one, and not valid
+	return p, p.IsValid()
 }
 
 // roomLocked reports which limit one more channel of the user and the address
