@@ -143,23 +143,11 @@ func onDrivers(t *testing.T, test func(t *testing.T, d transport.Driver)) {
 func play(t *testing.T, d transport.Driver, opts actors.Options, b actors.Behavior) *stage {
 	t.Helper()
 	s := &stage{T: t}
-	if cb, ok := b.(actors.Callbacks); ok {
-		then := cb.Close
-		cb.Close = func(c *actors.Channel, e actors.Closed) {
-			s.mu.Lock()
-			s.closed = append(s.closed, e)
-			s.mu.Unlock()
-			if then != nil {
-				then(c, e)
-			}
-		}
-		b = cb
-	}
 	rt, err := actors.Start(actors.Config{Driver: d, Options: opts, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.rt, s.ep = rt, rt.Handler(b)
+	s.rt, s.ep = rt, rt.Handler(recorded(b, &s.mu, &s.closed))
 	rt.System().EventStream.Subscribe(func(e any) {
 		if letter, ok := e.(*actor.DeadLetterEvent); ok {
 			s.mu.Lock()

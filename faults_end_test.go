@@ -111,9 +111,7 @@ func TestALinkThatComesTooLate(t *testing.T) {
 // An actor of the application's own that does not return keeps no runtime from
 // stopping.
 func TestStopWithAStuckActor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := &lab{T: t}
-		l.start(actors.Config{}, actors.Callbacks{})
+	inBubble(t, actors.Config{}, actors.Callbacks{}, func(l *lab) {
 		block := make(chan struct{})
 		pid := l.rt.System().Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
 			if ctx.Message() == "block" {
@@ -122,7 +120,7 @@ func TestStopWithAStuckActor(t *testing.T) {
 		}, l.rt.Mailbox(0)))
 		l.rt.System().Root.Send(pid, "block")
 		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(l.Context(), time.Second)
 		defer cancel()
 		if err := l.rt.Stop(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Stop: %v", err)

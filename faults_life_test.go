@@ -84,7 +84,7 @@ func TestPanicInTheLifeOfAnActor(t *testing.T) {
 				if opened := len(told[supervisor.Opened](ev)); opened != int(closes.Load()) {
 					t.Errorf("opened %d times, closed %d times", opened, closes.Load())
 				}
-				for _, id := range leftOver(s.rt.System(), "") {
+				for _, id := range leftOver(s.rt) {
 					t.Errorf("actor %s is left over", id)
 				}
 			})

@@ -96,10 +96,8 @@ func TestOnCloseEndsItsGoroutine(t *testing.T) {
 			}
 		}}
 		var ran atomic.Int32
-		synctest.Test(t, func(t *testing.T) {
+		inBubble(t, actors.Config{}, b, func(l *lab) {
 			let = make(chan struct{})
-			l := &lab{T: t}
-			l.start(actors.Config{}, b)
 			c, p := l.open(0)
 			for _, end := range []func(){runtime.Goexit, func() { panic("as planned") }, func() {}} {
 				c.OnClose(func(actors.Closed) {
@@ -114,7 +112,6 @@ func TestOnCloseEndsItsGoroutine(t *testing.T) {
 				t.Errorf("hangs %v: %d functions ran", hangs, n)
 			}
 			close(let)
-			l.end()
 		})
 	}
 }
@@ -144,10 +141,8 @@ func TestKeepAliveLeavesTheResponseAlone(t *testing.T) {
 			<-stuck
 		}
 	}}
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, actors.Config{Options: opts}, b, func(l *lab) {
 		stuck = make(chan struct{})
-		l := &lab{T: t}
-		l.start(actors.Config{Options: opts}, b)
 		c, conn := l.openStream()
 		must(l, c.SendWait(l.Context(), actors.Response{Status: 201, Body: "first"}))
 		buf := make([]byte, 100)
@@ -156,7 +151,6 @@ func TestKeepAliveLeavesTheResponseAlone(t *testing.T) {
 			l.Fatalf("%q, %v", got, err)
 		}
 		close(stuck)
-		l.end()
 	})
 }
 

@@ -272,15 +272,13 @@ func TestAnAbandonedOpenKeepsItsStateToItself(t *testing.T) {
 		},
 		Message: func(c *actors.Channel, n int, _ actors.Message) { _ = c.Send(string(rune('0' + n))) },
 	}
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, actors.Config{Options: actors.Options{HandlerDeadline: time.Second}}, b, func(l *lab) {
 		let = make(chan struct{})
-		l := &lab{T: t}
-		l.start(actors.Config{Options: actors.Options{HandlerDeadline: time.Second}}, b)
 		_, p := l.open(0)
 		time.Sleep(2 * time.Second)
 		for range 2 {
 			must(t, p.WriteText("which?"))
-			if _, s, err := p.ReadMessage(t.Context()); err != nil || string(s) != "2" {
+			if _, s, err := p.ReadMessage(l.Context()); err != nil || string(s) != "2" {
 				t.Fatal(string(s), err)
 			}
 			if calls.CompareAndSwap(2, 3) {
@@ -289,7 +287,6 @@ func TestAnAbandonedOpenKeepsItsStateToItself(t *testing.T) {
 			}
 		}
 		must(t, p.Disconnect())
-		l.end()
 	})
 }
 

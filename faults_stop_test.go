@@ -39,7 +39,7 @@ func TestStopAtAnyMoment(t *testing.T) {
 		} {
 			t.Run(name+" "+moment, func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { stopAt(t, moment, stop) })
+				stopAt(t, moment, stop)
 			})
 		}
 	}
@@ -47,7 +47,6 @@ func TestStopAtAnyMoment(t *testing.T) {
 
 func stopAt(t *testing.T, moment string, stop func(*actor.ActorSystem, *actor.PID)) {
 	var began, closes, inside atomic.Int32
-	l := &lab{T: t}
 	at := func(c *actors.Channel, where string) {
 		if inside.Add(1) != 1 {
 			t.Error("callbacks overlap")
@@ -55,55 +54,56 @@ func stopAt(t *testing.T, moment string, stop func(*actor.ActorSystem, *actor.PI
 		defer inside.Add(-1)
 		switch moment {
 		case "in " + where:
-			stop(l.rt.System(), c.PID())
+			stop(c.Runtime().System(), c.PID())
 		case "during " + where:
 			var other sync.WaitGroup
-			other.Go(func() { stop(l.rt.System(), c.PID()) })
+			other.Go(func() { stop(c.Runtime().System(), c.PID()) })
 			other.Wait()
 			time.Sleep(time.Second)
 		}
 	}
-	l.start(actors.Config{}, actors.Callbacks{
+	b := actors.Callbacks{
 		Open:    func(c *actors.Channel) { began.Add(1); at(c, "open") },
 		Message: func(c *actors.Channel, _ actors.Message) { at(c, "message") },
 		Close:   func(c *actors.Channel, _ actors.Closed) { closes.Add(1); at(c, "close") },
-	})
-	w, watching := watch(l.rt.System())
-	link, p := transporttest.Pair(&transport.Config{}, 0)
-	c, err := l.ep.Open(link, nil, "")
-	must(t, err)
-	if moment == "before open" {
-		stop(l.rt.System(), c.PID()) // or while it opens: nobody knows
 	}
-	l.rt.System().Root.Send(watching, c.PID())
-	_ = p.WriteText("hello") // it may be closed
-	synctest.Wait()
-	switch moment {
-	case "closing":
-		c.Close()
+	inBubble(t, actors.Config{}, b, func(l *lab) {
+		w, watching := watch(l.rt.System())
+		link, p := transporttest.Pair(&transport.Config{}, 0)
+		c, err := l.ep.Open(link, nil, "")
+		must(t, err)
+		if moment == "before open" {
+			stop(l.rt.System(), c.PID()) // or while it opens: nobody knows
+		}
+		l.rt.System().Root.Send(watching, c.PID())
+		_ = p.WriteText("hello") // it may be closed
 		synctest.Wait()
-		stop(l.rt.System(), c.PID())
-	case "in close":
-		c.Close()
-	case "after close":
-		c.Close()
+		switch moment {
+		case "closing":
+			c.Close()
+			synctest.Wait()
+			stop(l.rt.System(), c.PID())
+		case "in close":
+			c.Close()
+		case "after close":
+			c.Close()
+			<-c.Done()
+			stop(l.rt.System(), c.PID())
+		case "idle":
+			stop(l.rt.System(), c.PID())
+		}
 		<-c.Done()
-		stop(l.rt.System(), c.PID())
-	case "idle":
-		stop(l.rt.System(), c.PID())
-	}
-	<-c.Done()
-	if _, there := l.rt.Channel(c.ID()); there {
-		t.Error("it can still be found")
-	}
-	if began.Load() > 1 || closes.Load() != began.Load() {
-		t.Errorf("open ran %d times, close %d times", began.Load(), closes.Load())
-	}
-	synctest.Wait()
-	if n := w.count(c.ID()); n != 1 {
-		t.Errorf("terminated was told %d times", n)
-	}
-	l.end()
+		if _, there := l.rt.Channel(c.ID()); there {
+			t.Error("it can still be found")
+		}
+		if began.Load() > 1 || closes.Load() != began.Load() {
+			t.Errorf("open ran %d times, close %d times", began.Load(), closes.Load())
+		}
+		synctest.Wait()
+		if n := w.count(c.ID()); n != 1 {
+			t.Errorf("terminated was told %d times", n)
+		}
+	})
 }
 
 // A stop before there is a link: nothing was opened, nothing is closed.

@@ -13,6 +13,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-actors/troupe/actors"
+	"github.com/troupe-actors/troupe/actors/actorstest"
 	"github.com/troupe-actors/troupe/supervisor"
 	"github.com/troupe-actors/troupe/transport"
 	"github.com/troupe-actors/troupe/transport/transporttest"
@@ -222,11 +223,11 @@ func abandon(t *testing.T, at, then string) {
 		if sticks.Load() == 0 {
 			l.Fatal("nothing stuck")
 		}
-		stuck := told[supervisor.HandlerStuck](&l.ev)
+		stuck := actorstest.Events[supervisor.HandlerStuck](l.Sim)
 		if len(stuck) != 1 || !strings.Contains(string(stuck[0].Stack), "stickHere") {
 			l.Errorf("reported: %+v", stuck)
 		}
-		if ended := told[supervisor.Closed](&l.ev); len(ended) != 1 || closes.Load() != 1 {
+		if ended := actorstest.Events[supervisor.Closed](l.Sim); len(ended) != 1 || closes.Load() != 1 {
 			l.Errorf("ended %d times, close ran %d times", len(ended), closes.Load())
 		}
 		if n := w.count(c.ID()); n != 1 {

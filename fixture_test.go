@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/troupe-actors/troupe/actors"
+	"github.com/troupe-actors/troupe/actors/actorstest"
 	"github.com/troupe-actors/troupe/supervisor"
 	"github.com/troupe-actors/troupe/transport"
 	"github.com/troupe-actors/troupe/transport/transporttest"
@@ -49,81 +50,27 @@ func told[E supervisor.Event](ev *events) []E {
 	return list
 }
 
-// lab is a runtime on virtual time, inside a synctest bubble: links are pipes
-// in memory, and nothing sleeps for real.
+// lab is a runtime on virtual time whose links are pipes in memory, and come
+// without a request.
 type lab struct {
-	*testing.T
+	*actorstest.Sim
 	rt *actors.Runtime
 	ep *actors.Endpoint
-	ev events
 
-	mu      sync.Mutex
-	closed  []actors.Closed // as the handlers heard them
-	letters []any
+	mu     sync.Mutex
+	closed []actors.Closed // as the handlers heard them
 }
 
-// inBubble runs a test on virtual time. The runtime is stopped at the end, and
-// every goroutine must be gone then.
+// inBubble runs a test in a lab. At its end all must be gone.
 func inBubble(t *testing.T, cfg actors.Config, b actors.Behavior, test func(l *lab)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		l := &lab{T: t}
-		if cb, ok := b.(actors.Callbacks); ok {
-			then := cb.Close
-			cb.Close = func(c *actors.Channel, e actors.Closed) {
-				l.mu.Lock()
-				l.closed = append(l.closed, e)
-				l.mu.Unlock()
-				if then != nil {
-					then(c, e)
-				}
-			}
-			b = cb
-		}
-		l.start(cfg, b)
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	actorstest.Run(t, cfg, func(s *actorstest.Sim) {
+		s.AllowFailures()
+		l := &lab{Sim: s, rt: s.Runtime()}
+		l.ep = l.rt.Handler(recorded(b, &l.mu, &l.closed))
 		test(l)
-		l.end()
 	})
-}
-
-func (l *lab) start(cfg actors.Config, b actors.Behavior) {
-	cfg.Driver, cfg.Logger = actors.DriverGoroutine, slog.New(slog.DiscardHandler)
-	then := cfg.OnEvent
-	cfg.OnEvent = func(e supervisor.Event) {
-		l.ev.hear(e)
-		if then != nil {
-			then(e)
-		}
-	}
-	rt, err := actors.Start(cfg)
-	if err != nil {
-		l.Fatal(err)
-	}
-	l.rt, l.ep = rt, rt.Handler(b)
-	rt.System().EventStream.Subscribe(func(e any) {
-		if letter, ok := e.(*actor.DeadLetterEvent); ok {
-			l.mu.Lock()
-			l.letters = append(l.letters, letter.Message)
-			l.mu.Unlock()
-		}
-	})
-}
-
-// end stops the runtime and checks what must hold at every end.
-func (l *lab) end() {
-	l.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	if err := l.rt.Stop(ctx); err != nil {
-		l.Error(err)
-	}
-	if st := l.rt.Stats(); st.Opened != st.Closed || st.BytesWaiting != 0 {
-		l.Errorf("opened %d, closed %d, %d bytes left over", st.Opened, st.Closed, st.BytesWaiting)
-	}
-	time.Sleep(time.Hour) // what protoactor starts for its logs ends by itself
-	for _, id := range leftOver(l.rt.System(), "") {
-		l.Errorf("actor %s is left over", id)
-	}
 }
 
 // open makes a channel of a pipe that holds so many bytes each way.
@@ -154,12 +101,11 @@ func (l *lab) ended(c *actors.Channel) actors.Closed {
 	return l.closed[0]
 }
 
-// leftOver is the ids of the runtime's actors that the process registry still
-// knows: those that contain mark, or with "" those of channels.
-func leftOver(system *actor.ActorSystem, mark string) (ids []string) {
-	for _, bucket := range system.ProcessRegistry.LocalPIDs.LocalPIDs {
+// leftOver is the ids of the channels that the process registry still knows.
+func leftOver(rt *actors.Runtime) (ids []string) {
+	for _, bucket := range rt.System().ProcessRegistry.LocalPIDs.LocalPIDs {
 		bucket.IterCb(func(id string, _ any) { // Items would start 32,768 goroutines
-			if mark != "" && strings.Contains(id, mark) || mark == "" && len(id) > 9 && id[8] == '-' {
+			if _, ours := rt.Channel(id); ours {
 				ids = append(ids, id)
 			}
 		})
@@ -197,17 +143,17 @@ func closeOf(t testing.TB, p *transporttest.Peer) *transporttest.CloseError {
 	}
 }
 
-// record has the stage hear of a behavior's ends.
-func (s *stage) record(b actors.Behavior) actors.Behavior {
+// recorded has the ends of channels added to a list, where b tells of them.
+func recorded(b actors.Behavior, mu *sync.Mutex, closed *[]actors.Closed) actors.Behavior {
 	cb, ok := b.(actors.Callbacks)
 	if !ok {
 		return b
 	}
 	then := cb.Close
 	cb.Close = func(c *actors.Channel, e actors.Closed) {
-		s.mu.Lock()
-		s.closed = append(s.closed, e)
-		s.mu.Unlock()
+		mu.Lock()
+		*closed = append(*closed, e)
+		mu.Unlock()
 		if then != nil {
 			then(c, e)
 		}
@@ -222,7 +168,7 @@ func playWith(t *testing.T, cfg actors.Config, b actors.Behavior) (*stage, *even
 	cfg.Logger, cfg.OnEvent = slog.New(slog.DiscardHandler), ev.hear
 	rt, err := actors.Start(cfg)
 	must(t, err)
-	s.rt, s.ep = rt, rt.Handler(s.record(b))
+	s.rt, s.ep = rt, rt.Handler(recorded(b, &s.mu, &s.closed))
 	s.srv = httptest.NewServer(s.ep)
 	s.url = "ws" + strings.TrimPrefix(s.srv.URL, "http")
 	t.Cleanup(s.end)

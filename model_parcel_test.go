@@ -81,6 +81,9 @@ func (s *subject) parcel(d dice, from string, n int, options ...actors.SendOptio
 	if d(40) == 0 {
 		p.thenClose()
 	}
+	if d(10) == 0 {
+		p.options = append(p.options, actors.Uncompressed())
+	}
 	if d(40) == 0 {
 		p.note("within no time")
 		p.options = append(p.options, actors.Within(-1))

@@ -25,17 +25,8 @@ func text(from string, n, size int) string {
 
 var sentHead = regexp.MustCompile(`^<([a-z][a-z0-9/-]*)\|([0-9]+)\|([0-9]+)\|`)
 
-// read plays the peer's reading half until the connection ends.
-func (s *subject) read() {
-	var err error
-	switch s.framing {
-	case transport.FramingWebSocket:
-		err = s.readFrames()
-	case transport.FramingSSE:
-		err = s.readLines()
-	default:
-		err = s.readBytes(func(b []byte) { s.arrived(string(b), false) })
-	}
+// stopReading is the end of the peer's reading half.
+func (s *subject) stopReading(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.readAll = errors.Is(err, io.EOF)
@@ -51,11 +42,11 @@ func (s *subject) waitToRead() {
 	}
 }
 
-func (s *subject) readBytes(got func([]byte)) error {
+func (s *subject) readBytes(from io.Reader, got func([]byte)) error {
 	b := make([]byte, 100)
 	for {
 		s.waitToRead()
-		n, err := s.peer.Conn().Read(b)
+		n, err := from.Read(b)
 		got(b[:n])
 		if err != nil {
 			return err
@@ -64,10 +55,10 @@ func (s *subject) readBytes(got func([]byte)) error {
 }
 
 // readLines reads server-sent events.
-func (s *subject) readLines() error {
+func (s *subject) readLines(from io.Reader) error {
 	var line []byte
 	var data []string
-	return s.readBytes(func(b []byte) {
+	return s.readBytes(from, func(b []byte) {
 		for _, x := range b {
 			if x != '\n' {
 				line = append(line, x)
@@ -90,12 +81,13 @@ func (s *subject) readLines() error {
 }
 
 // readFrames reads a WebSocket.
-func (s *subject) readFrames() error {
+func (s *subject) readFrames(p *transporttest.Peer) error {
 	var message []byte
+	var deflated bool
 	var op ws.OpCode // of a message that goes on; 0: none
 	for {
 		s.waitToRead()
-		f, err := s.peer.ReadFrame(context.Background())
+		f, err := p.ReadFrame(context.Background())
 		if err != nil {
 			return err
 		}
@@ -120,11 +112,16 @@ func (s *subject) readFrames() error {
 			if begins := f.Header.OpCode != ws.OpContinuation; begins != (op == 0) {
 				s.fault("a frame with opcode %v where a message of %v goes on", f.Header.OpCode, op)
 			} else if begins {
-				op = f.Header.OpCode
+				op, deflated = f.Header.OpCode, f.Header.Rsv1()
 			}
 			message = append(message, f.Payload...)
 			if !f.Header.Fin {
 				continue
+			}
+			if deflated {
+				if message, err = p.Inflate(message); err != nil {
+					s.fault("the peer got what it cannot inflate: %v", err)
+				}
 			}
 			if op == ws.OpText && !utf8.Valid(message) {
 				s.fault("the peer got text that is not: %q", message)

@@ -45,9 +45,7 @@ func (w *world) step() {
 		})
 	default:
 		s := one(r, w.subjects...)
-		s.mu.Lock()
-		c := s.c
-		s.mu.Unlock()
+		c := s.channel()
 		if c == nil {
 			return
 		}
@@ -82,7 +80,7 @@ func (s *subject) atRest() {
 	if s.hanging == 0 && s.sealed {
 		s.fault("open behind the message that was to be the last")
 	}
-	if s.messages != s.asked {
+	if s.messages != s.asked && s.w.opts.MessageRate.PerSecond == 0 {
 		s.fault("%d messages of %d were handled", s.messages, s.asked)
 	}
 }
@@ -100,6 +98,9 @@ func (w *world) timePassed() {
 		}
 		if w.opts.WriteTimeout > 0 {
 			s.expect(supervisor.CauseWriteTimeout)
+		}
+		if w.opts.HandshakeTimeout > 0 && s.served {
+			s.expect(supervisor.CauseHandshakeTimeout)
 		}
 	}
 }
@@ -169,6 +170,14 @@ func (s *subject) ask() {
 // request is such a message, in one piece or more.
 func (s *subject) request(do string) []byte {
 	b := fmt.Appendf(nil, "%d|%s|%s", s.asked, do, strings.Repeat("x", s.w.rng.IntN(400)))
+	s.mu.Lock()
+	deflater := s.deflater
+	s.mu.Unlock()
+	if deflater != nil && s.w.rng.IntN(2) == 0 {
+		f := ws.NewTextFrame(deflater.Deflate(b))
+		f.Header.Rsv = ws.Rsv(true, false, false)
+		return transporttest.Encode(f)
+	}
 	if s.w.rng.IntN(3) > 0 {
 		return transporttest.Encode(ws.NewTextFrame(b))
 	}

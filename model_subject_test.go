@@ -23,15 +23,17 @@ type subject struct {
 	// Owned by the goroutine of the test.
 	framing transport.Framing
 	stream  bool // no WebSocket: the peer cannot say anything
-	refused bool
-	asked   int // messages the peer has sent
-	told    int // messages sent by PID
-	sender  int // sends of the test
+	served  bool // it came by a request
+	asked   int  // messages the peer has sent
+	told    int  // messages sent by PID
+	sender  int  // sends of the test
 	dead    bool
 
 	mu        sync.Mutex // guards what follows
 	reading   sync.Cond
 	c         *actors.Channel
+	refusal   error               // of the request
+	deflater  *transporttest.Peer // nil: no compression
 	rng       *rand.Rand
 	openPlan  []string // what Open does, one for each time
 	closePlan string
@@ -167,13 +169,19 @@ func (s *subject) expect(causes ...supervisor.Cause) {
 	}
 }
 
-// checkStopped is what must hold as soon as the runtime has stopped.
-func (s *subject) checkStopped() {
-	if s.refused {
-		return
-	}
+func (s *subject) channel() *actors.Channel {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.c
+}
+
+// checkStopped is what must hold as soon as the runtime has stopped.
+func (s *subject) checkStopped() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.c == nil {
+		return // refused, or gone before it was answered
+	}
 	select {
 	case <-s.c.Done():
 	default:
@@ -186,7 +194,7 @@ func (s *subject) checkStopped() {
 	if s.closes != want {
 		s.fault("close ran %d times, open began %d times; %v", s.closes, s.began, s.cause)
 	}
-	swept := s.cause == supervisor.CauseOverBudget && s.w.budget > 0
+	swept := s.cause == supervisor.CauseOverBudget && s.w.cfg.BudgetBytes > 0
 	if want == 1 && !s.may[s.cause] && !swept && s.cause != supervisor.CauseRuntimeStopped && s.cause != supervisor.CauseDrained {
 		s.fault("ended by %v, which nobody did", s.cause)
 	}
@@ -196,7 +204,7 @@ func (s *subject) checkStopped() {
 
 // checkEnded is what must hold when also the abandoned have ended.
 func (s *subject) checkEnded() {
-	if s.refused {
+	if s.channel() == nil {
 		return
 	}
 	s.mu.Lock()

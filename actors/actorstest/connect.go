@@ -110,6 +110,7 @@ func (s *Sim) begin(framing transport.Framing, target string, options []Option) 
 	c.conn = client
 	s.mu.Lock()
 	s.clients[client.local.String()] = c
+	s.conns = append(s.conns, client)
 	c.note("→ %s %s", r.Method, target)
 	s.mu.Unlock()
 	if err := s.net.connect(server); err != nil {

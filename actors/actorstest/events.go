@@ -81,7 +81,8 @@ func (s *Sim) hear(e supervisor.Event) {
 	case supervisor.HandlerFailed:
 		_, seen.asked = e.Reason.(crash)
 	case supervisor.HandlerStuck:
-		seen.asked = s.channel(e.ID).hangs > 0
+		log := s.channels[e.ID]
+		seen.asked = log != nil && log.hangs > 0
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -34,6 +35,7 @@ type Sim struct {
 	mu       sync.Mutex             // guards what follows, and the changing parts of clients
 	changed  chan struct{}          // closed when anything of it has
 	clients  map[string]*Client     // by their address
+	conns    []*end                 // of clients, and others
 	channels map[string]*channelLog // by the id of the channel
 	events   []*seenEvent
 	tolerant bool
@@ -91,7 +93,8 @@ func run(t testing.TB, seed uint64, cfg actors.Config, test func(s *Sim)) {
 		t.Helper()
 		s.end(returned && !t.Failed())
 		if t.Failed() {
-			t.Logf("to repeat this: TROUPE_SEED=%d go test -run '^%s$' .", seed, t.Name())
+			name, _, _ := strings.Cut(t.Name(), "/") // with a seed there are no subtests for seeds
+			t.Logf("to repeat this: TROUPE_SEED=%d go test -run '^%s$' .", seed, name)
 		}
 	}()
 	test(s)
@@ -181,9 +184,27 @@ func (s *Sim) dialContext(context.Context, string, string) (net.Conn, error) {
 	return conn, nil
 }
 
-// dial connects to the server.
+// Dial is a bare connection to the server, for a client of your own: only what
+// options say of the address and the link counts. It is closed at the end.
+func (s *Sim) Dial(options ...Option) net.Conn {
+	s.Helper()
+	if s.srv == nil {
+		s.Fatal("actorstest: nobody serves: call Serve first")
+	}
+	conn, err := s.dial(s.options(options))
+	if err != nil {
+		s.Fatalf("actorstest: %v", err)
+	}
+	return conn
+}
+
+// dial connects to the server. It may be called from any goroutine if d has nothing
+// random.
 func (s *Sim) dial(d *dial) (*end, error) {
 	client, server := newLink(d, s.rng, s.net.nextAddr(d.ip), serverAddr)
+	s.mu.Lock()
+	s.conns = append(s.conns, client)
+	s.mu.Unlock()
 	return client, s.net.connect(server)
 }
 
@@ -234,8 +255,11 @@ func (s *Sim) end(look bool) {
 	if err := stop(ctx); err != nil && look {
 		s.Errorf("actorstest: stopping: %v", err)
 	}
-	for _, c := range s.clients { // only this goroutine adds to them
-		_ = c.conn.Close()
+	s.mu.Lock()
+	conns := s.conns
+	s.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Close()
 	}
 	s.http.CloseIdleConnections()
 	s.tasks.Wait()
@@ -267,7 +291,7 @@ func (s *Sim) leftOver() {
 	}
 	for _, bucket := range s.rt.System().ProcessRegistry.LocalPIDs.LocalPIDs {
 		bucket.IterCb(func(id string, _ any) { // Items would start 32,768 goroutines
-			if _, ours := s.channels[id]; ours {
+			if _, ours := s.rt.Channel(id); ours {
 				s.Errorf("actorstest: at the end the actor of channel %s is left", id)
 			}
 		})

@@ -56,6 +56,15 @@ func WithReadBuffer(bytes int) Option {
 // The response is returned whenever there was one; unless its status is 101 the
 // error is not nil, the connection is closed and there is no body to read.
 func DialPeer(ctx context.Context, address string, opts ...Option) (*Peer, *http.Response, error) {
+	return dialPeer(ctx, address, nil, opts)
+}
+
+// Upgrade is DialPeer over a connection that there is already.
+func Upgrade(ctx context.Context, conn net.Conn, address string, opts ...Option) (*Peer, *http.Response, error) {
+	return dialPeer(ctx, address, conn, opts)
+}
+
+func dialPeer(ctx context.Context, address string, conn net.Conn, opts []Option) (*Peer, *http.Response, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("transporttest: address: %w", err)
@@ -72,7 +81,9 @@ func DialPeer(ctx context.Context, address string, opts ...Option) (*Peer, *http
 	for _, o := range opts {
 		o(d)
 	}
-	conn, err := d.connect(ctx, u)
+	if conn == nil {
+		conn, err = d.connect(ctx, u)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("transporttest: dial: %w", err)
 	}
