@@ -229,3 +229,32 @@ func TestWithinBoundsTheWaitForRoom(t *testing.T) {
 		must(l, p.Disconnect())
 	})
 }
+
+// A piece of a reader that comes to a link which has just failed is like all else
+// that waits then: it ends with the channel, and has not failed by itself.
+func TestAPieceForADeadLinkIsNotOpen(t *testing.T) {
+	var hold chan struct{}
+	b := actors.Callbacks{Message: func(*actors.Channel, actors.Message) { <-hold }}
+	inBubble(t, actors.Config{}, b, func(l *lab) {
+		hold = make(chan struct{})
+		c, p := l.open(0)
+		source, outcomes := make(steps), make(chan actors.Outcome, 1)
+		must(l, c.Send(source, actors.OnOutcome(func(out actors.Outcome, err error) {
+			if !errors.Is(err, actors.ErrClosed) {
+				l.Errorf("outcome %v: %v", out, err)
+			}
+			outcomes <- out
+		})))
+		synctest.Wait()
+		must(l, p.WriteText("wait"))
+		must(l, p.WritePing(nil)) // its pong finds the link dead
+		must(l, p.Disconnect())
+		synctest.Wait()
+		source <- "piece"
+		synctest.Wait()
+		close(hold)
+		if out := <-outcomes; out != actors.NotOpen {
+			l.Errorf("outcome %v", out)
+		}
+	})
+}

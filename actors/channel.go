@@ -33,32 +33,34 @@ type Channel struct {
 	end     atomic.Pointer[ending]  // why it closes; the first to set it wins
 	coming  atomic.Pointer[arrival] // from the HTTP handler to the actor
 	request atomic.Pointer[requestRecord]
+	aside   *aside        // guarded by mu; nil while there is nothing in it
 	losses  atomic.Uint32 // messages lost while it was open
 	mu      sync.Mutex    // guards what follows
 	gone    bool          // the actor has ended
 	over    bool          // what OnClose registered has run
-	aside   *aside        // nil while there is nothing in it
 
-	// Owned by the actor: touched only while its mailbox is being drained.
-	link       transport.Link
+	// Owned by the actor: touched only while its mailbox is being drained. What is
+	// small stands together, so that no room is lost between.
 	phase      phase
-	where      where             // what the handler is being called for
-	closing    bool              // the close frame is queued
-	unread     bool              // the peer is left waiting until it has read
-	sigs       mailbox.Signals   // heard and not yet acted upon
-	directive  directive         // for the failure that is escalating
-	began      bool              // Open was called
-	opened     bool              // and has returned
-	listening  bool              // the link signals
-	congested  bool              // the kernel did not take everything
-	ended      bool              // the link's input has ended
-	told       bool              // outcomes and the end were told
-	erred      bool              // the error that ended it was told
-	begun      bool              // the response's head is fixed
-	incomplete bool              // a source of it was given up
-	bodyless   bool              // and nothing follows it
-	hangs      uint8             // calls that did not return while it ended
-	answer     uint32            // how many bytes our answer to the request has, once it is queued
+	where      where           // what the handler is being called for
+	closing    bool            // the close frame is queued
+	unread     bool            // the peer is left waiting until it has read
+	directive  directive       // for the failure that is escalating
+	began      bool            // Open was called
+	opened     bool            // and has returned
+	listening  bool            // the link signals
+	congested  bool            // the kernel did not take everything
+	ended      bool            // the link's input has ended
+	dead       bool            // the link failed: it takes nothing any more
+	told       bool            // outcomes and the end were told
+	erred      bool            // the error that ended it was told
+	begun      bool            // the response's head is fixed
+	incomplete bool            // a source of it was given up
+	bodyless   bool            // and nothing follows it
+	hangs      uint8           // calls that did not return while it ended
+	sigs       mailbox.Signals // heard and not yet acted upon
+	answer     uint32          // how many bytes our answer to the request has, once it is queued
+	link       transport.Link
 	flight     *flight           // taken from the outbox, not written
 	passing    *passing          // nil while there is nothing in it
 	pace       *pace             // nil while it is not limited, or has all it may send

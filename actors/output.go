@@ -74,7 +74,7 @@ func (c *Channel) load() {
 		p.pong = nil
 		c.tidy()
 	}
-	if c.closing {
+	if c.closing || c.dead { // what waits for a dead one ends with the channel
 		return
 	}
 	for n, bytes := 0, 0; n < flushMessages && bytes < flushBytes && c.active() == nil; n++ {
@@ -167,7 +167,7 @@ func (c *Channel) depart(it mailbox.Item) {
 // piece passes on what the source has read, or ends it.
 func (c *Channel) piece() {
 	a := c.active()
-	if a == nil || a.queued {
+	if a == nil || a.queued || c.dead {
 		return
 	}
 	p, inside, over, err := a.source.came()
@@ -382,6 +382,7 @@ func (c *Channel) hold() { c.box.Hold(c.congested || c.active() != nil, c.conges
 
 // lostLink is the end of a link that failed while writing.
 func (c *Channel) lostLink(err error) {
+	c.dead = true
 	if c.phase >= flushing {
 		c.finish()
 		return
