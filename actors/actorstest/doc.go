@@ -42,6 +42,7 @@
 //
 // When the test is over, the server and the runtime are stopped. The test then
 // fails if a channel was opened and not closed, or closed twice, if bytes still
-// count as waiting, an actor of a channel or a goroutine is left, and if a handler
-// has panicked or was stuck and the test did not ask for it.
+// count as waiting, an actor of a channel is left, and if a handler
+// has panicked or was stuck and the test did not ask for it. A goroutine that is
+// left is synctest's to find: its panic speaks of a deadlock and shows the stack.
 package actorstest

@@ -39,7 +39,12 @@ func TestSomebodyWhoseLinkBreaksHasLeftAfterTheGrace(t *testing.T) {
 }
 
 func TestSomebodyWhoVanishesIsFoundByThePing(t *testing.T) {
-	simulate(t, func(s *actorstest.Sim) {
+	actorstest.Run(t, actors.Config{}, func(s *actorstest.Sim) {
+		h, err := routes(s.Runtime()) // all handlers, and what is around them
+		if err != nil {
+			s.Fatal(err)
+		}
+		s.Serve(h)
 		ann, bob := s.Connect("/chat?user=ann"), s.Connect("/chat?user=bob")
 		ann.Expect("* you are in lobby with ann", "* bob came")
 		bob.Vanish() // no packet comes or goes, and nobody says so
