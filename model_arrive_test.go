@@ -121,6 +121,11 @@ func (s *subject) connect(buffer int) {
 	if w.rng.IntN(2) == 0 {
 		options = append(options, actorstest.Split())
 	}
+	if w.rng.IntN(8) == 0 {
+		w.note("%s: the link will be cut", s.uid)
+		options = append(options, actorstest.CutWithin(3000))
+		s.expect(supervisor.CauseConnectionLost)
+	}
 	conn := w.Dial(options...)
 	s.peer = transporttest.NewPeer(conn, nil)
 	address := "http://troupe.test/?user=" + s.uid
