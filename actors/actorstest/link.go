@@ -159,7 +159,7 @@ func (w *way) take(b []byte, l *link) int {
 func (e *end) Write(b []byte) (n int, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for w := &e.ways[e.out]; ; e.changed.Wait() {
+	for w := &e.ways[e.out]; ; {
 		switch {
 		case e.closed:
 			return n, net.ErrClosed
@@ -168,20 +168,28 @@ func (e *end) Write(b []byte) (n int, err error) {
 		case e.torn, w.closed, w.ended:
 			return n, os.NewSyscallError("write", syscall.EPIPE)
 		}
-		k := min(len(b)-n, w.max-len(w.bytes))
-		if e.left >= 0 {
-			k = min(k, e.left)
-			e.left -= k
-			e.torn = e.left == 0
-		}
-		w.bytes = append(w.bytes, b[n:n+k]...)
-		if n += k; k > 0 || e.torn {
-			e.changed.Broadcast()
-		}
-		if n == len(b) {
+		k := w.put(b[n:], e.link)
+		if n += k; n == len(b) {
 			return n, nil
 		}
+		if k == 0 {
+			e.changed.Wait()
+		}
 	}
+}
+
+// put takes what there is room for, and before a cut no more than may pass.
+func (w *way) put(b []byte, l *link) int {
+	n := min(len(b), w.max-len(w.bytes))
+	if l.left >= 0 {
+		n = min(n, l.left)
+		l.left -= n
+		l.torn = l.left == 0
+	}
+	if w.bytes = append(w.bytes, b[:n]...); n > 0 || l.torn { // else two that wait would wake each other for ever
+		l.changed.Broadcast()
+	}
+	return n
 }
 
 // Close ends both directions: the other end reads what was sent, and then

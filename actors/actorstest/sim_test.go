@@ -366,3 +366,15 @@ func TestTheRuntimeMayStopInTheMiddle(t *testing.T) {
 		ann.ExpectClosed(supervisor.CauseDrained)
 	})
 }
+
+func TestABareConnection(t *testing.T) {
+	inRoom(t, actors.Config{}, func(s *actorstest.Sim) {
+		c := s.Dial(actorstest.Split())
+		if _, err := io.WriteString(c, "GET /chat HTTP/1.1\r\n\r\n"); err != nil { // without a Host
+			t.Error(err)
+		}
+		if got, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 400 ") {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}
