@@ -459,7 +459,12 @@ func TestPromise7TheStuckHarmNobody(t *testing.T) {
 		release := make(chan struct{})
 		stuck := make(chan struct{}, 100)
 		s := play(t, d, actors.Options{MailboxBytes: 64 << 10}, actors.Callbacks{
-			Open: func(c *actors.Channel) { _, _ = c.Join("room") },
+			Open: func(c *actors.Channel) {
+				_, err := c.Join("room")
+				if err = errors.Join(err, c.Send("joined")); err != nil { // the 101 says less
+					t.Error(err)
+				}
+			},
 			Message: func(c *actors.Channel, m actors.Message) {
 				if m.String() == "stick" {
 					stuck <- struct{}{}
@@ -479,10 +484,10 @@ func TestPromise7TheStuckHarmNobody(t *testing.T) {
 			get(t, stuck)
 		}
 		a, b := s.dial(), s.dial()
-		must(t, a.WriteText("start"))
-		for s.read(a) != "start" {
-		}
-		for s.read(b) != "start" {
+		for _, p := range []*transporttest.Peer{a, b} {
+			if got := s.read(p); got != "joined" {
+				t.Fatalf("got %q", got)
+			}
 		}
 		payload := strings.Repeat("x", 1000)
 		for i := range 1000 {
