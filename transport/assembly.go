@@ -29,19 +29,33 @@ type assembly struct {
 
 var assemblies = sync.Pool{New: func() any { return new(assembly) }}
 
-// firstGrowth is the memory that the first byte of a message gets, whatever
-// length was declared; it then doubles.
-const firstGrowth = 4 << 10
+// The memory of a message, whatever length was declared: the first byte of a frame
+// gets firstGrowth; it then doubles, and from fastGrowth on grows by a quarter, so
+// that no more than that is held in vain.
+const (
+	firstGrowth = 4 << 10
+	fastGrowth  = 256 << 10
+)
 
-// grow makes room for n more bytes of the message, or, when spare is larger, for
-// as much of spare as doubling allows. It reports false when the budget refuses.
-// Behind a compressed message there is always room for its tail.
-func (a *assembly) grow(n, spare int, reserve func(int) bool) bool {
+// grow makes room for n more bytes of the message, which are of the frame that
+// arrives, and for as much of what must follow as its growth allows: the rest of the
+// frame and, if other frames come behind it, more, up to most bytes in all; else many
+// small ones would cost a copy of the whole each. It reports false when the budget
+// refuses. Behind a compressed message there is always room for its tail.
+func (a *assembly) grow(n int, most uint64, reserve func(int) bool) bool {
 	need := len(a.buf) + n + a.tail()
 	if need <= cap(a.buf) {
 		return true
 	}
-	size := max(need, min(max(2*cap(a.buf), firstGrowth), len(a.buf)+max(n, spare)))
+	more := 2 * cap(a.buf)
+	if more > fastGrowth {
+		more = max(fastGrowth, cap(a.buf)+cap(a.buf)/4)
+	}
+	size := min(max(more, firstGrowth), len(a.buf)+int(a.frame.length)+a.tail())
+	if !a.frame.fin {
+		size = max(size, int(min(uint64(more), most+uint64(a.tail()))))
+	}
+	size = max(size, need)
 	if reserve != nil && !reserve(size-cap(a.buf)) {
 		return false
 	}

@@ -202,3 +202,39 @@ func TestHeldIsWhatIsReserved(t *testing.T) {
 		}
 	})
 }
+
+// TestSmallFragmentsCostNoCopyEach: what a message costs grows with its size, not
+// with its size times the number of its fragments.
+func TestSmallFragmentsCostNoCopyEach(t *testing.T) {
+	const size = 100_000
+	reserved, asked := 0, 0
+	cfg := transport.Config{MaxMessageBytes: size, Reserve: func(n int) bool {
+		if reserved += n; n > 0 {
+			asked++
+		}
+		if reserved > size {
+			t.Fatalf("%d bytes are held for a message of %d", reserved, size)
+		}
+		return true
+	}}
+	l, p := transporttest.Pair(&cfg, 8<<10)
+	o := own(t, l)
+	defer l.Release()
+	go func() {
+		for i := range size {
+			op := ws.OpContinuation
+			if i == 0 {
+				op = ws.OpBinary
+			}
+			if p.WriteFrame(ws.NewFrame(op, i == size-1, []byte{byte(i)})) != nil {
+				return // the owner fails
+			}
+		}
+	}()
+	if in := o.next(); in.Kind != transport.KindMessage || len(in.Data) != size || in.Data[257] != 1 {
+		t.Errorf("%v, %d bytes", in.Kind, len(in.Data))
+	}
+	if asked > 30 || reserved != 0 {
+		t.Errorf("memory was taken %d times; %d bytes are left reserved", asked, reserved)
+	}
+}

@@ -187,7 +187,7 @@ func (l *wsLink) messageRoom() []byte {
 		l.flags.has(flagDiscard|flagPeerClose|flagFaulted) || len(a.buf) == 0 {
 		return nil
 	}
-	if !a.grow(1, int(a.frame.length), l.cfg.Reserve) {
+	if !a.grow(1, l.most(a.op, a.compressed), l.cfg.Reserve) {
 		return nil
 	}
 	at := uint64(len(a.buf))

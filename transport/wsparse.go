@@ -119,14 +119,19 @@ func (l *wsLink) admit(h header) *Fault {
 	if open {
 		op, have, compressed = l.asm.op, len(l.asm.buf), l.asm.compressed
 	}
-	limit := uint64(l.cfg.maxMessage(op))
-	if compressed {
-		limit = maxDeflated(l.cfg.maxMessage(op))
-	}
-	if h.length > limit-uint64(have) {
+	if h.length > l.most(op, compressed)-uint64(have) {
 		return errTooBig
 	}
 	return nil
+}
+
+// most is how many bytes a message may have on the wire.
+func (l *wsLink) most(op Opcode, compressed bool) uint64 {
+	n := l.cfg.maxMessage(op)
+	if compressed {
+		return maxDeflated(n)
+	}
+	return uint64(n)
 }
 
 var (
@@ -176,7 +181,7 @@ func (l *wsLink) resume() (Incoming, bool) {
 	}
 	at := len(a.buf)
 	if !l.flags.has(flagDiscard) {
-		if !a.grow(len(b), int(a.frame.length), l.cfg.Reserve) {
+		if !a.grow(len(b), l.most(a.op, a.compressed), l.cfg.Reserve) {
 			return l.fail(errOverBudget)
 		}
 		a.buf = append(a.buf, b...)
