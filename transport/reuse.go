@@ -38,29 +38,6 @@ func (l *nextRequest) serve(s *http.Server) (has bool) {
 	return l.accepted
 }
 
-// farewell is how long linger waits, as net/http does.
-const farewell = 500 * time.Millisecond
-
-// linger closes a connection whose client may not have read everything yet, and may
-// be sending: closing at once would reset the connection, and the reset may
-// overtake what is under way (RFC 9112 §9.6). It waits for the client to close, for
-// a moment.
-func linger(c net.Conn) {
-	defer shut(c)
-	if c.SetDeadline(time.Now().Add(farewell)) != nil {
-		return
-	}
-	if t, ok := c.(*tls.Conn); ok {
-		_ = t.CloseWrite() // an alert, if there is room for it
-		c = t.NetConn()
-		_ = c.SetDeadline(time.Now().Add(farewell)) // the alert had one of its own
-	}
-	if w, ok := c.(interface{ CloseWrite() error }); ok {
-		_ = w.CloseWrite()
-	}
-	_, _ = io.Copy(io.Discard, c) // whatever ends it
-}
-
 // shut closes a connection without waiting to write the alert that
 // tls.Conn.Close would.
 func shut(c net.Conn) {

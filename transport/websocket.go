@@ -211,8 +211,11 @@ func (l *wsLink) Discard() {
 
 func (l *wsLink) Release() {
 	if !l.flags.has(flagReleased) {
+		goodbye := l.flags.has(flagPeerClose) && l.flags.has(flagClosing) && !l.flags.has(flagEnded) && l.err == nil && l.Pending() == 0
 		l.retire()
-		l.wire.close()
+		if !goodbye || !partWays(l.wire) {
+			l.wire.close()
+		}
 		l.dropInput()
 		l.deflate.free()
 	}
