@@ -101,16 +101,16 @@ func (c *Channel) asideLocked() *aside {
 
 // passing is what a channel has for moments only. Owned by the actor.
 type passing struct {
-	finished []completion      // outcomes to be told
-	errs     []error           // failures to be told
-	failure  any               // what the handler failed of last
-	pong     *transport.Packet // the answer to the latest ping
-	active   *outgoing         // the source whose turn it is
+	finished []completion        // outcomes to be told
+	errs     []error             // failures to be told
+	failure  any                 // what the handler failed of last
+	pongs    []*transport.Packet // answers to the latest pings
+	active   *outgoing           // the source whose turn it is
 }
 
 // tidy drops it when there is nothing left in it.
 func (c *Channel) tidy() {
-	if p := c.passing; p != nil && len(p.finished) == 0 && len(p.errs) == 0 && p.failure == nil && p.pong == nil && p.active == nil {
+	if p := c.passing; p != nil && len(p.finished) == 0 && len(p.errs) == 0 && p.failure == nil && len(p.pongs) == 0 && p.active == nil {
 		c.passing = nil
 	}
 }

@@ -76,6 +76,9 @@ func (c *Channel) incoming(in transport.Incoming) {
 			return
 		}
 	}
+	if in.Kind == transport.KindClose || isFault(in.Err) {
+		c.flush() // what was answered before is owed, whatever came behind it
+	}
 	switch in.Kind {
 	case transport.KindMessage:
 		c.lastData = c.lastIn
@@ -86,11 +89,7 @@ func (c *Channel) incoming(in transport.Incoming) {
 		c.where = inNothing
 	case transport.KindPing:
 		c.lastData = c.lastIn
-		// RFC 6455 §5.5.3: of several pings only the latest needs an answer, so
-		// that a flood of them does not fill our queue. It leaves before the
-		// handler is called, which may take its time.
-		c.passingly().pong, _ = transport.NewPong(bytes.Clone(in.Data))
-		c.flush()
+		c.answerPing(in.Data)
 		c.where = inPing
 		c.box.Invoke(&Ping{Channel: c, Data: in.Data})
 		c.where = inNothing
@@ -104,6 +103,23 @@ func (c *Channel) incoming(in transport.Incoming) {
 	case transport.KindEnd:
 		c.inputEnded(in.Err)
 	}
+}
+
+// mostPongs is how many pings are answered that came while the kernel took nothing.
+const mostPongs = 16
+
+// answerPing has the pong leave before the handler is called, which may take its
+// time. Of pings that come faster than pongs leave only the latest needs one (RFC
+// 6455 §5.5.3), so that a flood of them does not fill our queue; but a client may
+// count on one for each of a few.
+func (c *Channel) answerPing(data []byte) {
+	pong, _ := transport.NewPong(bytes.Clone(data))
+	p := c.passingly()
+	if len(p.pongs) == mostPongs {
+		p.pongs = append(p.pongs[:0], p.pongs[1:]...)
+	}
+	p.pongs = append(p.pongs, pong)
+	c.flush()
 }
 
 // pumpGoodbye reads while the channel closes: nothing but the peer's end

@@ -69,9 +69,11 @@ func (c *Channel) flush() {
 
 // load moves messages from the outbox to the link.
 func (c *Channel) load() {
-	if p := c.passing; p != nil && p.pong != nil {
-		_ = c.link.Queue(p.pong) // a link that is closing needs no pong
-		p.pong = nil
+	if p := c.passing; p != nil && len(p.pongs) > 0 {
+		for _, pong := range p.pongs {
+			_ = c.link.Queue(pong) // a link that is closing needs no pong
+		}
+		p.pongs = nil
 		c.tidy()
 	}
 	if c.closing || c.dead { // what waits for a dead one ends with the channel
