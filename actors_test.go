@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"internal/twin":           nil,
 	"internal/soak":           {"actors", "internal/twin", "transport", "transport/transporttest"},
 	"internal/faulttest":      nil,
+	"internal/conformance":    nil, // tests alone
 
 	"internal/faulttest/clock": nil,
 
