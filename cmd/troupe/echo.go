@@ -15,12 +15,14 @@ const (
 	echoBytes        = 64 << 20
 )
 
-// echoEndpoint sends every message back, with its opcode and payload.
+// echoEndpoint sends every message back, with its opcode and payload, compressed
+// for clients that offer it: test suites look at all of that.
 func echoEndpoint(rt *actors.Runtime) (*actors.Endpoint, error) {
 	return rt.Endpoint(actors.Options{
 		Next:            actors.UpgradeRequired,
 		MaxMessageBytes: echoMessageBytes,
 		MailboxBytes:    echoBytes,
+		Compression:     actors.Compression{Enabled: true, ServerTakeover: true, ClientTakeover: true},
 	}, actors.Callbacks{Message: echo})
 }
 

@@ -59,7 +59,8 @@ const usage = `Usage:
 What it serves:
   /          the chat page
   /chat      its WebSocket: ?id=ID&name=NAME&room=ROOM, the id 1 to 64 of A-Z a-z 0-9 _ -
-  /echo      a WebSocket that sends back what it gets, up to 16 MiB a message
+  /echo      a WebSocket that sends back what it gets, up to 16 MiB a message,
+             compressed if the client offers it
   /clock     the time every second, as server-sent events or a plain stream
   /healthz   200 while new connections are welcome, else 503
 
