@@ -5,8 +5,9 @@
 //
 // Everything runs through a real listener and the public API, on each driver and
 // over TLS. The client is written apart from package transport and from the library
-// that it uses, so that one misreading cannot hide another. What a link makes of
-// bytes at every split is tested beside it, in package transport.
+// that it uses, so that one misreading cannot hide another; where much is compressed,
+// package transporttest does that, which inflates by hand. What a link makes of bytes
+// at every split is tested beside it, in package transport.
 //
 //	go test ./internal/conformance                        # a few seconds
 //	TROUPE_CONFORMANCE=all go test ./internal/conformance # with large messages, and many
