@@ -77,7 +77,7 @@ func (c *Channel) incoming(in transport.Incoming) {
 		}
 	}
 	if in.Kind == transport.KindClose || isFault(in.Err) {
-		c.flush() // what was answered before is owed, whatever came behind it
+		c.flushAnswers()
 	}
 	switch in.Kind {
 	case transport.KindMessage:
@@ -103,6 +103,15 @@ func (c *Channel) incoming(in transport.Incoming) {
 	case transport.KindEnd:
 		c.inputEnded(in.Err)
 	}
+}
+
+// flushAnswers sends what was answered before the peer's end: that is owed, whatever
+// came behind it, and however far behind the kernel is, if it is not by much.
+func (c *Channel) flushAnswers() {
+	if c.congested && c.link.Pending() < flushBytes {
+		c.load()
+	}
+	c.flush()
 }
 
 // mostPongs is how many pings are answered that came while the kernel took nothing.
