@@ -34,7 +34,7 @@ func FuzzChunks(f *testing.F) {
 				s.framing = transport.FramingSSE
 			}
 			if settings&8 != 0 { // the system takes only so much at a time
-				s.most = 1 + int(settings>>4)*13
+				s.way.most = 1 + int(settings>>4)*13
 			}
 			s.method = []string{"GET", "HEAD", "POST"}[s.n(3)]
 			s.minor = 1 - s.n(3)/2
@@ -53,7 +53,6 @@ type sends struct {
 	t *testing.T
 	dice
 	way     way
-	most    int // bytes of a write; 0: any
 	framing transport.Framing
 	method  string
 	minor   int // of HTTP/1
@@ -67,7 +66,6 @@ type sends struct {
 func (s *sends) empty() bool { return s.method == "HEAD" || s.status == 204 || s.status == 304 }
 
 func (s *sends) run(o *owner, _ *http.Request) {
-	transport.Count(o.link).Max = s.most
 	end := s.n(8)
 	s.begin(o)
 	inside := false // a fragmented message
@@ -124,7 +122,7 @@ func (s *sends) begin(o *owner) {
 // send adds to the body what is taken. There are no line ends in it: FuzzSSE has them.
 func (s *sends) send(o *owner, first, last bool) bool {
 	n := s.size(15, 255, 1023, 5000, 70_000)
-	if s.body.Len() > 100_000 || s.most > 0 {
+	if s.body.Len() > 100_000 || s.way.most > 0 {
 		n %= 100
 	}
 	data := strings.Repeat(string(rune('a'+s.n(26))), n)

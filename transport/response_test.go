@@ -20,12 +20,13 @@ type way struct {
 	name   string
 	driver transport.Driver
 	held   bool // middleware has wrapped the writer
+	most   int  // bytes that one write takes; 0: all
 }
 
 var ways = []way{
-	{"poller", transport.DriverPoller, false},
-	{"goroutine", transport.DriverGoroutine, false},
-	{"held", transport.DriverGoroutine, true},
+	{name: "poller", driver: transport.DriverPoller},
+	{name: "goroutine", driver: transport.DriverGoroutine},
+	{name: "held", driver: transport.DriverGoroutine, held: true},
 }
 
 // play is what the owner of a stream does with it, up to its end.
@@ -57,6 +58,9 @@ func streamsOf(t testing.TB, cfg *transport.Config, way way, f transport.Framing
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
+		}
+		if way.most > 0 {
+			transport.Count(l).Max = way.most
 		}
 		o := own(t, l)
 		owners.Go(func() {
