@@ -77,6 +77,7 @@ func (o *owner) hear() (events []string) {
 			events = append(events, describe(in))
 			continue
 		}
+		synctest.Wait() // who fills the room that Next has made may not have said so yet
 		select {
 		case <-o.R:
 		default:
