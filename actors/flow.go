@@ -117,6 +117,10 @@ func (c *Channel) flushAnswers() {
 // mostPongs is how many pings are answered that came while the kernel took nothing.
 const mostPongs = 16
 
+// pongsBehind is how many bytes may be before a pong that does not wait for the
+// kernel to take them.
+const pongsBehind = 2 << 10
+
 // answerPing has the pong leave before the handler is called, which may take its
 // time. Of pings that come faster than pongs leave only the latest needs one (RFC
 // 6455 §5.5.3), so that a flood of them does not fill our queue; but a client may
@@ -128,6 +132,9 @@ func (c *Channel) answerPing(data []byte) {
 		p.pongs = append(p.pongs[:0], p.pongs[1:]...)
 	}
 	p.pongs = append(p.pongs, pong)
+	if c.congested && c.link.Pending() < pongsBehind {
+		c.loadPongs() // what is before them may be through when the handler is not
+	}
 	c.flush()
 }
 

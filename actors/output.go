@@ -42,6 +42,9 @@ func (c *Channel) flush() {
 	if c.link == nil || c.phase == closed {
 		return
 	}
+	if c.congested && c.link.Pending() == 0 {
+		c.watchCongestion() // the signal that says so is still to come
+	}
 	if !c.congested {
 		c.load()
 	}
@@ -69,13 +72,7 @@ func (c *Channel) flush() {
 
 // load moves messages from the outbox to the link.
 func (c *Channel) load() {
-	if p := c.passing; p != nil && len(p.pongs) > 0 {
-		for _, pong := range p.pongs {
-			_ = c.link.Queue(pong) // a link that is closing needs no pong
-		}
-		p.pongs = nil
-		c.tidy()
-	}
+	c.loadPongs()
 	if c.closing || c.dead { // what waits for a dead one ends with the channel
 		return
 	}
@@ -86,6 +83,16 @@ func (c *Channel) load() {
 		}
 		bytes += it.Size
 		c.emit(it)
+	}
+}
+
+func (c *Channel) loadPongs() {
+	if p := c.passing; p != nil && len(p.pongs) > 0 {
+		for _, pong := range p.pongs {
+			_ = c.link.Queue(pong) // a link that is closing needs no pong
+		}
+		p.pongs = nil
+		c.tidy()
 	}
 }
 

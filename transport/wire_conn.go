@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,9 +18,11 @@ const (
 	largeRead = 16 << 10
 
 	// writeChunk is how much a writing goroutine takes at a time, and writePiece how
-	// much of it is written, and counted as such, at once.
+	// much of it is written, and counted as such, at once. While it is out it takes
+	// writeNext at most, once.
 	writeChunk = 64 << 10
 	writePiece = 16 << 10
+	writeNext  = 4 << 10
 )
 
 // connWire drives any net.Conn (TLS among them) with goroutines. The reader
@@ -44,7 +47,8 @@ type connWire struct {
 	wanted  bool // shy: the owner has asked for it; owner → reader
 	closed  bool
 	to      func(net.Conn, []byte) // with closed: gets the connection, from the reader if there is one
-	writing int                    // bytes the writer has in hand
+	writing int                    // bytes the writer has in hand, next included
+	next    []byte                 // what it goes on with; owner → writer
 	outErr  error
 }
 
@@ -206,15 +210,29 @@ func (w *connWire) read(p []byte) (int, error) {
 var writeChunks = sync.Pool{New: func() any { return new([writeChunk]byte) }}
 
 // writev copies into a chunk and sends a writer off with it. While that one is
-// out it takes nothing: what waits is better kept as shared packets.
+// out it takes only what is small and all there is, such as a pong: the owner may be
+// busy when the writer comes back. Of more it takes nothing: what waits is better kept
+// as shared packets.
 func (w *connWire) writev(bufs [][]byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.outErr != nil {
 		return 0, w.outErr
 	}
-	if w.writing > 0 || len(bufs) == 0 {
+	total := 0
+	for _, b := range bufs {
+		total += len(b)
+	}
+	if total == 0 {
 		return 0, nil
+	}
+	if w.writing > 0 {
+		if total > writeNext || w.next != nil {
+			return 0, nil
+		}
+		w.next = slices.Concat(bufs...)
+		w.writing += total
+		return total, nil
 	}
 	chunk := writeChunks.Get().(*[writeChunk]byte)
 	n := 0
@@ -232,7 +250,10 @@ func (w *connWire) writer(chunk *[writeChunk]byte, n int) {
 		written, err := w.c.Write(rest[:min(len(rest), writePiece)])
 		rest = rest[written:]
 		w.mu.Lock()
-		w.writing = len(rest) // with an error those bytes stay unsent
+		w.writing -= written // with an error the rest stays unsent
+		if len(rest) == 0 && err == nil {
+			rest, w.next = w.next, nil
+		}
 		w.outErr = err
 		if s = w.sink; w.closed {
 			s = nil
