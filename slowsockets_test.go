@@ -105,8 +105,9 @@ func besiege(t *testing.T, driver transport.Driver, short time.Duration, attacks
 		ReadHeaderTimeout: short, ReadBodyTimeout: short, IdleTimeout: short,
 	}, nil, func(rt *actors.Runtime, _ http.Handler) http.Handler {
 		ep, err := rt.Endpoint(actors.Options{
-			HandshakeTimeout: short, WriteTimeout: short, PingInterval: short, PongTimeout: short, CloseTimeout: short,
-			MailboxBytes: 64 << 20,
+			WriteTimeout: short, PingInterval: short, PongTimeout: short, CloseTimeout: short,
+			HandshakeTimeout: time.Hour, // for TestAnAnswerThatIsNotRead; here a slow machine might reach it first
+			MailboxBytes:     64 << 20,
 		}, actors.Callbacks{
 			Open: func(c *actors.Channel) {
 				switch c.Request().URL.Path {
@@ -173,4 +174,33 @@ func besiege(t *testing.T, driver transport.Driver, short time.Duration, attacks
 		}
 	}
 	_ = good.Disconnect()
+}
+
+// Who has taken the answer's head, and nothing of what comes behind it, has
+// WriteTimeout, however long a handshake may take.
+func TestTheWriteTimeoutBeginsBehindTheHead(t *testing.T) {
+	onDrivers(t, func(t *testing.T, driver transport.Driver) {
+		for name, head := range map[string]string{
+			"WebSocket": upgradeHead,
+			"events":    "GET / HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n",
+			"stream":    "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+			"post":      "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
+		} {
+			t.Run(name, func(t *testing.T) {
+				end := make(chan actors.Closed, 1)
+				d := opens(t, actors.Config{Driver: driver, Options: actors.Options{
+					HandshakeTimeout: time.Hour, WriteTimeout: 100 * time.Millisecond, PingInterval: -1, MailboxBytes: 64 << 20,
+				}}, actors.ServerConfig{}, actors.Callbacks{
+					Open:  func(c *actors.Channel) { _ = c.Send(strings.Repeat("x", 32<<20)) },
+					Close: func(_ *actors.Channel, e actors.Closed) { end <- e },
+				}, nil)
+				conn := d.dial()
+				_, err := io.WriteString(conn, head)
+				must(t, err)
+				if e := get(t, end); e.Cause != supervisor.CauseWriteTimeout {
+					t.Errorf("ended by %v", e.Cause)
+				}
+			})
+		}
+	})
 }

@@ -87,6 +87,11 @@ func (c *Channel) passedWhileOpen(o *Options, passed func(int64, time.Duration) 
 			if passed(since, o.HandshakeTimeout) {
 				return &ending{cause: supervisor.CauseHandshakeTimeout}
 			}
+			if o.WriteTimeout > 0 {
+				// To look again: a link that has a goroutine write may have its answer taken,
+				// and tell nobody before what came behind it is taken as well.
+				passed(c.ep.rt.now(), o.WriteTimeout)
+			}
 		} else if o.WriteTimeout > 0 && passed(c.stallAt, o.WriteTimeout) {
 			return &ending{cause: supervisor.CauseWriteTimeout}
 		}
