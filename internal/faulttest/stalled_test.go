@@ -19,11 +19,10 @@ import (
 //
 // The channels are in rooms of a hundred, and in each room is one that may not read.
 // Rounds in which it does and in which it does not alternate in the same two
-// processes, since a machine is never the same twice. The full size asks that both the
-// median of the ratios and the ratio of the best rounds, which other load on the
-// machine has disturbed least, be at most 1.10, in as many pairs of rounds as that
-// takes, but at least three and no more than fifteen; the small one, on a machine that
-// may do anything else at the time, prints them.
+// processes, since a machine is never the same twice. The full size fails if in twelve
+// of fifteen pairs of rounds the ratio is over 1.10. Where stalled peers make no
+// difference that happens in one run of fifty at most, whatever else the machine does:
+// no more than half of the ratios are over 1. The small one prints them.
 func TestStalledPeersHarmNobody(t *testing.T) {
 	const budget = 128 << 20
 	r := &rally{
@@ -39,25 +38,22 @@ func TestStalledPeersHarmNobody(t *testing.T) {
 	r.ask(request{Do: "dial", URL: r.srv.Addr().String() + "/full", Prefix: "reader-", N: r.readers()})
 	r.round("warm", false)
 
+	const enough = 4 // good pairs of fifteen, and the others are less than twelve
 	var ratios []float64
-	best := [2]time.Duration{patience, patience}
-	harmless := func() bool { return median(ratios) <= 1.10 && float64(best[1]) <= 1.10*float64(best[0]) }
-	for i := range pick(1, 15) {
+	good := 0
+	for i := 0; i < pick(1, 15) && good < enough; i++ {
 		var p99 [2]time.Duration
 		for _, stall := range [][]bool{{false, true}, {true, false}}[i%2] {
-			m := mode(stall)
-			p99[m] = r.round(strconv.Itoa(i), stall)
-			best[m] = min(best[m], p99[m])
+			p99[mode(stall)] = r.round(strconv.Itoa(i), stall)
 		}
-		ratios = append(ratios, float64(p99[1])/float64(p99[0]))
-		t.Logf("p99 with stalled peers %v, without %v: ratio %.3f, median %.3f; of the best %v and %v", p99[1], p99[0],
-			ratios[i], median(ratios), best[1], best[0])
-		if len(ratios) >= 3 && harmless() {
-			break
+		ratio := float64(p99[1]) / float64(p99[0])
+		if ratios = append(ratios, ratio); ratio <= 1.10 {
+			good++
 		}
+		t.Logf("p99 with stalled peers %v, without %v: ratio %.3f, median %.3f", p99[1], p99[0], ratio, median(ratios))
 	}
-	if full() && !harmless() {
-		t.Errorf("the others' p99 is %.3f of what it is without stalled peers, at best %v in place of %v", median(ratios), best[1], best[0])
+	if full() && good < enough {
+		t.Errorf("the others' p99 is more than 1.10 of what it is without stalled peers in %d of %d pairs, median %.3f", len(ratios)-good, len(ratios), median(ratios))
 	}
 	t.Logf("most bytes waiting %d of %d, resident %d MiB with stalled peers, %d MiB without",
 		r.waiting, budget, r.resident[1]>>20, r.resident[0]>>20)
