@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/troupe-actors/troupe/actors"
+	"github.com/troupe-actors/troupe/supervisor"
 )
 
 // house is the server, and what there was before it.
@@ -132,6 +133,28 @@ func (h *house) leftOver() (err error) {
 	}
 	if n := descriptors(); n != h.descriptors {
 		err = errors.Join(err, fmt.Errorf("%d descriptors, %d before", n, h.descriptors))
+	}
+	return err
+}
+
+// lived says what was to happen and has not: nothing can go wrong with that.
+func (h *house) lived(t tale) (err error) {
+	st := h.rt.Stats()
+	for what, n := range map[string]int64{
+		"was let in":           st.Opened,
+		"was written to":       st.Sends[actors.Written],
+		"read a message":       t.Messages,
+		"was too slow":         st.Causes[supervisor.CauseSlowConsumer] + st.Causes[supervisor.CauseWriteTimeout],
+		"had a panic":          st.HandlerFailed,
+		"overran its deadline": st.HandlerStuck,
+		"broke off":            st.Causes[supervisor.CauseConnectionLost],
+	} {
+		if n == 0 {
+			err = errors.Join(err, errors.New("nobody "+what))
+		}
+	}
+	if t.Refused*100 > t.Visits {
+		err = errors.Join(err, fmt.Errorf("%d of %d were not let in", t.Refused, t.Visits))
 	}
 	return err
 }

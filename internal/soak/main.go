@@ -3,8 +3,8 @@
 // readers that are slow and readers that do not read, handlers that panic, block and
 // overrun their deadline, connections that break off. It looks at the process every
 // second and fails if at the end a channel was opened and not closed, a byte is still
-// counted, goroutines or descriptors are left over, a message came out of order, or
-// memory has grown.
+// counted, goroutines or descriptors are left over, a message came out of order,
+// memory has grown, or something of all that has not happened.
 //
 //	go run ./internal/soak -for 10m -json soak.json -svg docs/soak.svg
 //
@@ -78,5 +78,5 @@ func (s *soak) run(length time.Duration, l load) error {
 	err = errors.Join(err, clients.End(), h.stop())
 	s.Ends = h.tally()
 	fmt.Printf("clients: %v\nends: %s\n", tale, s.Ends)
-	return errors.Join(err, h.leftOver(), s.flat())
+	return errors.Join(err, h.leftOver(), h.lived(tale), s.flat())
 }
