@@ -166,7 +166,7 @@ func play(t *testing.T, d transport.Driver, opts actors.Options, b actors.Behavi
 func (s *stage) end() {
 	s.once.Do(func() {
 		s.Helper()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		if err := s.rt.Stop(ctx); err != nil {
 			s.Error(err)
@@ -190,7 +190,7 @@ func (s *stage) dial(opts ...transporttest.Option) *transporttest.Peer {
 
 func (s *stage) read(p *transporttest.Peer) string {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(s.Context(), 2*time.Minute)
 	defer cancel()
 	_, b, err := p.ReadMessage(ctx)
 	if err != nil {
@@ -202,7 +202,7 @@ func (s *stage) read(p *transporttest.Peer) string {
 // closes reads until the server's close frame, answers it, and returns its code.
 func (s *stage) closes(p *transporttest.Peer) uint16 {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(s.Context(), 2*time.Minute)
 	defer cancel()
 	for {
 		_, _, err := p.ReadMessage(ctx)
@@ -231,7 +231,7 @@ func get[T any](t testing.TB, c <-chan T) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("nothing came")
 		panic("unreachable")
 	}

@@ -129,7 +129,7 @@ func fromEnv(t testing.TB, name string, otherwise uint64) uint64 {
 // closeOf reads until the server's close frame, without answering it.
 func closeOf(t testing.TB, p *transporttest.Peer) *transporttest.CloseError {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
 		_, _, err := p.ReadMessage(ctx)

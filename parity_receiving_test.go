@@ -194,7 +194,7 @@ func TestParityReceiving(t *testing.T) {
 			p := s.dial()
 			for _, data := range []string{"one", "", strings.Repeat("x", 125)} {
 				must(t, p.WritePing([]byte(data)))
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 				f, err := p.ReadFrame(ctx)
 				cancel()
 				if err != nil || f.Header.OpCode != ws.OpPong || string(f.Payload) != data {

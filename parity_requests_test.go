@@ -51,7 +51,7 @@ func body(t testing.TB, resp *http.Response) string {
 // get is an ordinary GET with a header "name: value" or "".
 func (s *stage) get(path, header string) *http.Response {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(s.Context(), 2*time.Minute)
 	s.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.srv.URL+path, nil)
 	must(s, err)

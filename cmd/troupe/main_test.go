@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 }
 
 // limit bounds every wait of a test.
-const limit = 30 * time.Second
+const limit = 2 * time.Minute
 
 func within(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
