@@ -273,3 +273,47 @@ func TestReadersOutliveStalledPeers(t *testing.T) {
 		}
 	})
 }
+
+// recovers waits until there is room in the budget again. What the good peer sends
+// keeps the sweeps going.
+func (s *stage) recovers(good *transporttest.Peer, limit int64) {
+	s.Helper()
+	for end := time.Now().Add(time.Minute); s.rt.Stats().BytesWaiting > limit-limit/8; {
+		must(s, good.WriteText("unharmed"))
+		if got := s.read(good); got != "unharmed" {
+			s.Fatalf("got %q", got)
+		}
+		if time.Now().After(end) {
+			s.Fatalf("%d bytes of %d are used: %+v", s.rt.Stats().BytesWaiting, limit, s.rt.Stats().Causes)
+		}
+	}
+}
+
+// Those who were swept and do not go are not counted again in the place of others.
+func TestTheBudgetOutlivesASecondWave(t *testing.T) {
+	onDrivers(t, func(t *testing.T, d transport.Driver) {
+		_, cb := opening(80)
+		const limit = 4<<20 + 2000 // what is reserved are multiples of 4 KiB, see above
+		s, _ := playWith(t, actors.Config{Driver: d, BudgetBytes: limit, Options: actors.Options{CloseTimeout: time.Hour, PingInterval: -1}}, cb)
+		good := s.dial()
+		var waves [2][]*transporttest.Peer
+		for range 25 {
+			waves[0] = append(waves[0], s.dial())
+			waves[1] = append(waves[1], s.dial())
+		}
+		half := transporttest.Encode(ws.NewFrame(ws.OpBinary, true, make([]byte, 200<<10)))[:180<<10]
+		for _, wave := range waves {
+			for _, p := range wave {
+				must(t, p.WriteRaw(half))
+				must(t, good.WriteText("unharmed"))
+				s.read(good)
+			}
+			s.recovers(good, limit)
+		}
+		for _, p := range append(waves[0], waves[1]...) {
+			_ = p.Disconnect()
+		}
+		_ = good.Disconnect()
+		s.end()
+	})
+}

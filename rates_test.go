@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -309,4 +310,26 @@ func TestFloodDuringTheClose(t *testing.T) {
 	must(t, p.WriteText("begin"))
 	c.Close()
 	get(t, c.Done())
+}
+
+// That the connection of a peer that is left unread has gone is found by a ping.
+func TestAPeerThatIsLeftUnreadIsMissed(t *testing.T) {
+	onDrivers(t, func(t *testing.T, d transport.Driver) {
+		open, cb := opening(1)
+		came := make(chan struct{}, 1)
+		cb.Message = func(*actors.Channel, actors.Message) { came <- struct{}{} }
+		s, _ := playWith(t, actors.Config{Driver: d, Options: actors.Options{
+			ByteRate: actors.Rate{PerSecond: 1}, PingInterval: 10 * time.Millisecond,
+		}}, cb)
+		p := s.dial()
+		c := get(t, open)
+		must(t, p.WriteText(strings.Repeat("x", 3600))) // for which it is left unread for an hour
+		<-came
+		must(t, p.Reset())
+		select {
+		case <-c.Done():
+		case <-time.After(time.Minute):
+			t.Error("the channel goes on")
+		}
+	})
 }

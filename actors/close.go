@@ -34,9 +34,13 @@ func (c *Channel) beginClose() {
 		c.box.Empty()
 		c.dropActive()
 	}
+	if c.IsWebSocket() && c.link.Held() > 0 { // half a message, which nobody waits for any more
+		c.link.Discard()
+	}
+	c.noteHeld()
 	c.phase = flushing
 	patience := c.ep.opts.CloseTimeout
-	if e.quick {
+	if e.quick || e.cause == supervisor.CauseOverBudget { // others wait for what it holds
 		patience = min(patience, quickClose)
 	}
 	c.closeBy = later(c.ep.rt.now(), patience)

@@ -152,7 +152,7 @@ func (c *Channel) keepAlive(o *Options, passed func(int64, time.Duration) bool) 
 	if c.framing == transport.FramingSSE {
 		since = max(c.lastData, c.lastIn)
 	}
-	if !passed(max(later(since, o.PingInterval), c.unreadUntil()), 0) {
+	if !passed(since, o.PingInterval) {
 		return
 	}
 	now := c.ep.rt.now()
@@ -161,8 +161,8 @@ func (c *Channel) keepAlive(o *Options, passed func(int64, time.Duration) bool) 
 			c.flush()
 		}
 	}
-	if c.framing == transport.FramingSSE {
-		c.lastIn = now // nothing answers: wait for the next interval
+	if c.framing == transport.FramingSSE || c.unreadUntil() > now {
+		c.lastIn = now // nobody hears an answer, but a ping that cannot be written tells the end: wait for the next interval
 		passed(now, o.PingInterval)
 		return
 	}

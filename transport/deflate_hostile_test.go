@@ -106,6 +106,12 @@ func TestTurns(t *testing.T) {
 	if got := describe(o.next()); got != fmt.Sprintf("text %q", small.Data()) {
 		t.Errorf("%.50s", got)
 	}
+	if err := p.WriteCompressed(transport.Binary, chatter(rand.New(rand.NewPCG(3, 3)), 20_000)); err != nil {
+		t.Fatal(err)
+	}
+	if in := o.next(); len(in.Data) != 20_000 { // however long it is compressed
+		t.Error(describe(in))
+	}
 	select {
 	case what := <-done:
 		t.Errorf("%s without a turn", what)

@@ -113,7 +113,7 @@ func Encodings(p *Packet) (n int) {
 
 // Inflate is what a compressed message holds. in is not written to.
 func Inflate(in, context []byte, limit int) ([]byte, *Fault) {
-	f := borrowInflater(len(in))
+	f := borrowInflater(true)
 	defer f.free()
 	return f.inflate(append(in[:len(in):len(in)], deflateTail...), context, limit, nil)
 }

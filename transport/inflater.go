@@ -25,9 +25,11 @@ var inflaters = sync.Pool{New: func() any {
 	return &inflater{flate: flate.NewReader(nil), in: make([]byte, 0, readBytes+len(deflateTail))}
 }}
 
-// borrowInflater is for a message of n bytes.
-func borrowInflater(n int) *inflater {
-	turn := n >= turnToInflate
+// errTurn is nobody's fault, and told to nobody.
+var errTurn = new(Fault)
+
+// borrowInflater waits for a turn if the message is known to need one.
+func borrowInflater(turn bool) *inflater {
 	if turn {
 		turns <- struct{}{}
 	}
@@ -91,12 +93,16 @@ func (f *inflater) fill(p []byte) (n int, err error) {
 
 // inflate is what a message holds, at most limit bytes; in has its tail. What does
 // not fit into a read buffer is read twice, first to be counted: so memory is
-// taken once, exactly, and never for a message that is too large.
+// taken once, exactly, and never for a message that is too large. Without a turn it
+// goes no further than the buffer: then the fault is errTurn.
 func (f *inflater) inflate(in, context []byte, limit int, reserve func(int) bool) ([]byte, *Fault) {
 	scratch := readBuffers.Get().(*readBuffer)
 	defer scratch.free()
 	f.begin(in, context)
 	n, err := f.fill(scratch.b[:])
+	if err == nil && !f.turn {
+		return nil, errTurn
+	}
 	total := n
 	for err == nil && total <= limit {
 		var k int

@@ -29,13 +29,12 @@ func linger(c net.Conn) {
 	if w, ok := c.(interface{ CloseWrite() error }); ok {
 		_ = w.CloseWrite()
 	}
-	b := readBuffers.Get().(*readBuffer)
-	defer b.free()
+	b := make([]byte, 512) // a read buffer is large, and thousands may linger
 	for end := time.Now().Add(longFarewell); time.Now().Before(end); {
 		if c.SetReadDeadline(time.Now().Add(farewell)) != nil {
 			return
 		}
-		if _, err := c.Read(b.b[:]); err != nil {
+		if _, err := c.Read(b); err != nil {
 			return
 		}
 	}

@@ -8,21 +8,19 @@ import (
 
 // compressedFrame is a compressed message in one frame, all of it in the buffer.
 func (l *wsLink) compressedFrame(h header, b []byte) (Incoming, bool) {
-	f := borrowInflater(len(b))
-	defer f.free()
-	f.in = append(f.in[:0], b...)
-	ws.Cipher(f.in, h.mask, 0)
-	f.in = append(f.in, deflateTail...)
-	return l.inflate(f, Opcode(h.op), f.in)
+	return l.inflate(Opcode(h.op), func(f *inflater) []byte {
+		f.in = append(f.in[:0], b...)
+		ws.Cipher(f.in, h.mask, 0)
+		f.in = append(f.in, deflateTail...)
+		return f.in
+	})
 }
 
 // compressedMessage is one that was assembled.
 func (l *wsLink) compressedMessage() (Incoming, bool) {
 	a := l.asm
 	a.buf = append(a.buf, deflateTail...) // grow has left room
-	f := borrowInflater(len(a.buf))
-	defer f.free()
-	in, ok := l.inflate(f, a.op, a.buf)
+	in, ok := l.inflate(a.op, func(*inflater) []byte { return a.buf })
 	if ok && in.Kind == KindMessage {
 		a.drop(l.cfg.Reserve)
 		l.settle()
@@ -30,9 +28,12 @@ func (l *wsLink) compressedMessage() (Incoming, bool) {
 	return in, ok
 }
 
-// inflate hands out what a message holds. It has its tail.
-func (l *wsLink) inflate(f *inflater, op Opcode, message []byte) (Incoming, bool) {
-	data, fault := f.inflate(message, l.deflate.context(), l.cfg.maxMessage(op), l.cfg.Reserve)
+// inflate hands out what a message, which has its tail, holds.
+func (l *wsLink) inflate(op Opcode, message func(*inflater) []byte) (Incoming, bool) {
+	data, fault := l.tryInflate(false, op, message)
+	if fault == errTurn {
+		data, fault = l.tryInflate(true, op, message)
+	}
 	if fault == nil && op == Text && !utf8.Valid(data) {
 		fault = errUTF8
 	}
@@ -43,4 +44,10 @@ func (l *wsLink) inflate(f *inflater, op Opcode, message []byte) (Incoming, bool
 		h.add(data)
 	}
 	return Incoming{Kind: KindMessage, Op: op, Data: data}, true
+}
+
+func (l *wsLink) tryInflate(turn bool, op Opcode, message func(*inflater) []byte) ([]byte, *Fault) {
+	f := borrowInflater(turn)
+	defer f.free()
+	return f.inflate(message(f), l.deflate.context(), l.cfg.maxMessage(op), l.cfg.Reserve)
 }
