@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"cmd/troupe":              {"actors", "mailbox", "registry", "supervisor", "transport"},
 	"internal/idle":           {"actors", "transport"},
 	"internal/twin":           nil,
-	"internal/soak":           {"actors", "internal/twin", "transport", "transport/transporttest"},
+	"internal/soak":           {"actors", "internal/twin", "supervisor", "transport", "transport/transporttest"},
 	"internal/faulttest":      nil,
 	"internal/conformance":    nil, // tests alone
 

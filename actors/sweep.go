@@ -19,6 +19,7 @@ type sweeps struct {
 
 	mu      sync.Mutex // guards what follows; nothing is locked while it is held
 	stopped bool
+	busy    bool // one is under way
 	running sync.WaitGroup
 }
 
@@ -41,7 +42,8 @@ func (rt *Runtime) startSweep() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.stopped {
+	if !s.stopped && !s.busy {
+		s.busy = true
 		s.running.Go(rt.sweep)
 	}
 }
@@ -66,6 +68,9 @@ func (rt *Runtime) sweep() {
 	need := used - enough
 	closed := false
 	defer func() {
+		rt.sweeps.mu.Lock()
+		rt.sweeps.busy = false
+		rt.sweeps.mu.Unlock()
 		if closed {
 			rt.sweeps.next.Store(0)
 		}
