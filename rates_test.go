@@ -2,6 +2,7 @@ package troupe_test
 
 import (
 	"bytes"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -331,5 +332,34 @@ func TestAPeerThatIsLeftUnreadIsMissed(t *testing.T) {
 		case <-time.After(time.Minute):
 			t.Error("the channel goes on")
 		}
+	})
+}
+
+// What a peer has sent too soon counts against the budget while it waits.
+func TestWhatIsLeftUnreadIsCounted(t *testing.T) {
+	onDrivers(t, func(t *testing.T, d transport.Driver) {
+		open, cb := opening(1)
+		came := make(chan struct{}, 1)
+		cb.Message = func(*actors.Channel, actors.Message) { // more of them on a slow machine
+			select {
+			case came <- struct{}{}:
+			default:
+			}
+		}
+		s, _ := playWith(t, actors.Config{Driver: d, Options: actors.Options{
+			MessageRate: actors.Rate{PerSecond: 1, Burst: 1}, PingInterval: -1,
+		}}, cb)
+		p := s.dial()
+		c := get(t, open)
+		must(t, p.WriteRaw(bytes.Repeat(transporttest.Encode(ws.NewTextFrame([]byte("x"))), 500)))
+		<-came
+		for end := time.Now().Add(time.Minute); s.rt.Stats().BytesWaiting == 0; runtime.Gosched() {
+			if time.Now().After(end) {
+				t.Fatal("nothing is counted")
+			}
+		}
+		must(t, p.Reset())
+		c.Kick("")
+		get(t, c.Done())
 	})
 }

@@ -1,6 +1,9 @@
 package transport
 
-import "unsafe"
+import (
+	"net"
+	"unsafe"
+)
 
 // CountingWire counts the writes that carry bytes and can bound how much each
 // of them takes.
@@ -128,4 +131,25 @@ func TakeTurns() (release func()) {
 			<-turns
 		}
 	}
+}
+
+// PartWays parts from the peer of c while so many others linger.
+func PartWays(c net.Conn, others int32) {
+	lingering.Add(others)
+	defer lingering.Add(-others)
+	partWays(handed{c: c})
+}
+
+// MostLingering is how many may.
+const MostLingering = mostLingering
+
+// handed is a wire that gives its connection away at once.
+type handed struct {
+	wire
+	c net.Conn
+}
+
+func (w handed) yield(to func(net.Conn, []byte)) bool {
+	to(w.c, nil)
+	return true
 }

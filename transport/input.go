@@ -14,14 +14,23 @@ const workBytes = 8 * readBytes
 // mostEmpty does the same for fragments without a byte.
 const mostEmpty = 32
 
+// readBuffer is borrowed, or, if it is smaller than readBytes, a link's own.
 type readBuffer struct {
 	r, w int // unparsed: b[r:w]
-	b    [readBytes]byte
+	b    []byte
 }
 
-var readBuffers = sync.Pool{New: func() any { return new(readBuffer) }}
+var readBuffers = sync.Pool{New: func() any { return &readBuffer{b: make([]byte, readBytes)} }}
 
 func (b *readBuffer) unread() []byte { return b.b[b.r:b.w] }
+
+// own is how many bytes of a link's own it is.
+func (b *readBuffer) own() int {
+	if b == nil || len(b.b) == readBytes {
+		return 0
+	}
+	return len(b.b)
+}
 
 func (b *readBuffer) free() {
 	b.r, b.w = 0, 0

@@ -92,9 +92,14 @@ type Link interface {
 	// since it was last asked.
 	Progress() bool
 
+	// Rest is for an owner that leaves the peer unread for a while. What has been read
+	// already and not been asked for is kept in no more memory than that takes, for
+	// which Config.Reserve is asked. False: it refuses, and the link keeps what it has.
+	Rest() bool
+
 	// Held is how many bytes of what the peer has sent wait in the link, as
-	// Config.Reserve was asked for them: of a message that is not whole yet, or of
-	// the requests behind that of a stream.
+	// Config.Reserve was asked for them: of a message that is not whole yet, of what
+	// Rest keeps, or of the requests behind that of a stream.
 	Held() int
 
 	// Queue adds a packet to what leaves with the next Flush and writes nothing.

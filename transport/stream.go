@@ -44,7 +44,7 @@ func (l *streamLink) Next() (Incoming, bool) {
 	b := readBuffers.Get().(*readBuffer)
 	defer b.free()
 	for work := 0; work < workBytes; {
-		n, err := l.wire.read(b.b[:])
+		n, err := l.wire.read(b.b)
 		if err == errAgain {
 			return Incoming{}, false
 		}
@@ -120,6 +120,8 @@ func (l *streamLink) takeEarly() []byte {
 func (l *streamLink) Progress() bool { return false }
 
 func (l *streamLink) Held() int { return cap(l.early) }
+
+func (l *streamLink) Rest() bool { return true }
 
 func (l *streamLink) Discard() {
 	if l.flags.has(flagDiscard | flagEnded) {

@@ -1,5 +1,7 @@
 package transport
 
+import "bytes"
+
 // wsLink is the server's end of a WebSocket connection.
 //
 // Bytes come into a borrowed buffer. A frame that lies in it whole is copied out
@@ -58,7 +60,7 @@ func (l *wsLink) unread(b []byte) {
 		return
 	}
 	l.in = readBuffers.Get().(*readBuffer)
-	l.in.w = copy(l.in.b[:], b)
+	l.in.w = copy(l.in.b, b)
 }
 
 func (l *wsLink) Next() (Incoming, bool) {
@@ -69,8 +71,7 @@ func (l *wsLink) Next() (Incoming, bool) {
 		if l.in != nil {
 			in, ok := l.parse()
 			if l.in != nil && (l.in.r == l.in.w || in.Kind == KindEnd) {
-				l.in.free()
-				l.in = nil
+				l.freeInput()
 			}
 			if ok {
 				return in, true
@@ -125,10 +126,11 @@ func (l *wsLink) Progress() bool {
 }
 
 func (l *wsLink) Held() int {
-	if l.asm == nil {
-		return 0
+	n := l.in.own()
+	if l.asm != nil {
+		n += cap(l.asm.buf)
 	}
-	return cap(l.asm.buf)
+	return n
 }
 
 // end reports the end of the connection's input.
@@ -159,15 +161,37 @@ func (l *wsLink) dropAssembly() {
 func (l *wsLink) dropInput() {
 	l.dropAssembly()
 	if l.in != nil {
-		l.in.free()
-		l.in = nil
+		l.freeInput()
 	}
+}
+
+func (l *wsLink) freeInput() {
+	if n := l.in.own(); n == 0 {
+		l.in.free()
+	} else if l.cfg.Reserve != nil {
+		l.cfg.Reserve(-n)
+	}
+	l.in = nil
+}
+
+func (l *wsLink) Rest() bool {
+	if l.in == nil || l.in.own() > 0 {
+		return true
+	}
+	left := l.in.unread()
+	if l.cfg.Reserve != nil && !l.cfg.Reserve(len(left)) {
+		return false
+	}
+	own := &readBuffer{w: len(left), b: bytes.Clone(left)}
+	l.in.free()
+	l.in = own
+	return true
 }
 
 // fill reads once into a borrowed buffer.
 func (l *wsLink) fill() (n int, err error) {
 	b := readBuffers.Get().(*readBuffer)
-	n, err = l.wire.read(b.b[:])
+	n, err = l.wire.read(b.b)
 	if n <= 0 {
 		b.free()
 		return 0, err
