@@ -43,6 +43,7 @@ func FuzzRequest(f *testing.F) {
 				values[i] = strings.TrimSpace(v)
 			}
 		}
+		r.Host = strings.TrimSpace(r.Host)
 		r.RemoteAddr = remote
 		if changed&1 != 0 { // as http.StripPrefix does
 			r.URL.Path, r.URL.RawPath = "/ws", ""

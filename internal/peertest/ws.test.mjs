@@ -7,15 +7,21 @@
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import WebSocket from "ws";
 
 const server = process.env.TROUPE_URL;
 const compressed = (path) => path === "/none" || path === "/takeover";
 
+// What a test that failed has left open would keep the process alive.
+const sockets = new Set();
+after(() => sockets.forEach((socket) => socket.terminate()));
+
 // open is a connection with what has come on it, in order.
 async function open(path, options = {}) {
   const socket = new WebSocket(server + path, { perMessageDeflate: false, ...options });
+  sockets.add(socket);
+  socket.on("close", () => sockets.delete(socket));
   const came = [];
   let ready, failed;
   const note = (...what) => {
@@ -24,7 +30,6 @@ async function open(path, options = {}) {
   };
   socket.on("message", (data, binary) => note(binary ? data : data.toString()));
   socket.on("pong", (data) => note("pong", data.toString()));
-  socket.on("ping", (data) => note("ping", data.toString()));
   socket.on("close", (code, reason) => note("close", code, reason.toString()));
   socket.on("error", (error) => {
     failed = error;
