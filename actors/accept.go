@@ -95,6 +95,11 @@ func (a *acceptor) failed(err error) {
 func (a *acceptor) tries() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	select {
+	case <-a.closed: // nobody waits for news any more
+		return
+	default:
+	}
 	turn := a.turn
 	a.calm = time.AfterFunc(acceptCalm, func() { a.over(turn) })
 }

@@ -29,7 +29,7 @@ func (c *Channel) read() {
 		c.box.Spend(1) // before the handler runs, which may not come back here
 		if c.crowded() {
 			c.unread = true // flush raises the signal again
-			c.rest()
+			c.link.Rest()
 			return
 		}
 		if n == turnMessages {
@@ -37,7 +37,7 @@ func (c *Channel) read() {
 			return
 		}
 		if c.throttled() {
-			c.rest()
+			c.link.Rest()
 			return
 		}
 		in, ok := c.link.Next()
@@ -56,14 +56,6 @@ func (c *Channel) read() {
 			c.lastIn, c.pingAt = c.ep.rt.now(), 0
 		}
 		c.incoming(in)
-	}
-}
-
-// rest has what a peer has sent too soon count against the budget. One whose bytes
-// find no room there is closed as if they were of half a message.
-func (c *Channel) rest() {
-	if !c.link.Rest() {
-		c.finishWith(ending{cause: supervisor.CauseOverBudget, reason: "try again later"})
 	}
 }
 

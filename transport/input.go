@@ -14,19 +14,19 @@ const workBytes = 8 * readBytes
 // mostEmpty does the same for fragments without a byte.
 const mostEmpty = 32
 
-// readBuffer is borrowed, or, if it is smaller than readBytes, a link's own.
 type readBuffer struct {
 	r, w int // unparsed: b[r:w]
 	b    []byte
+	kept bool // of Rest: not borrowed, and as large as what is in it
 }
 
 var readBuffers = sync.Pool{New: func() any { return &readBuffer{b: make([]byte, readBytes)} }}
 
 func (b *readBuffer) unread() []byte { return b.b[b.r:b.w] }
 
-// own is how many bytes of a link's own it is.
-func (b *readBuffer) own() int {
-	if b == nil || len(b.b) == readBytes {
+// reserved is how many bytes Config.Reserve was asked for it.
+func (b *readBuffer) reserved() int {
+	if b == nil || !b.kept {
 		return 0
 	}
 	return len(b.b)

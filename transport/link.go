@@ -94,8 +94,8 @@ type Link interface {
 
 	// Rest is for an owner that leaves the peer unread for a while. What has been read
 	// already and not been asked for is kept in no more memory than that takes, for
-	// which Config.Reserve is asked. False: it refuses, and the link keeps what it has.
-	Rest() bool
+	// which Config.Reserve is asked. If that refuses, the link keeps what it has.
+	Rest()
 
 	// Held is how many bytes of what the peer has sent wait in the link, as
 	// Config.Reserve was asked for them: of a message that is not whole yet, of what

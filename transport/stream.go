@@ -121,7 +121,7 @@ func (l *streamLink) Progress() bool { return false }
 
 func (l *streamLink) Held() int { return cap(l.early) }
 
-func (l *streamLink) Rest() bool { return true }
+func (l *streamLink) Rest() {}
 
 func (l *streamLink) Discard() {
 	if l.flags.has(flagDiscard | flagEnded) {

@@ -126,7 +126,7 @@ func (l *wsLink) Progress() bool {
 }
 
 func (l *wsLink) Held() int {
-	n := l.in.own()
+	n := l.in.reserved()
 	if l.asm != nil {
 		n += cap(l.asm.buf)
 	}
@@ -166,26 +166,25 @@ func (l *wsLink) dropInput() {
 }
 
 func (l *wsLink) freeInput() {
-	if n := l.in.own(); n == 0 {
+	if !l.in.kept {
 		l.in.free()
 	} else if l.cfg.Reserve != nil {
-		l.cfg.Reserve(-n)
+		l.cfg.Reserve(-l.in.reserved())
 	}
 	l.in = nil
 }
 
-func (l *wsLink) Rest() bool {
-	if l.in == nil || l.in.own() > 0 {
-		return true
+func (l *wsLink) Rest() {
+	if l.in == nil || l.in.kept {
+		return
 	}
 	left := l.in.unread()
 	if l.cfg.Reserve != nil && !l.cfg.Reserve(len(left)) {
-		return false
+		return
 	}
-	own := &readBuffer{w: len(left), b: bytes.Clone(left)}
+	kept := &readBuffer{w: len(left), b: bytes.Clone(left), kept: true}
 	l.in.free()
-	l.in = own
-	return true
+	l.in = kept
 }
 
 // fill reads once into a borrowed buffer.
