@@ -1,0 +1,58 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/troupe-actors/troupe/cmd/bench/internal/report"
+)
+
+// TestMain lets the test be the program itself, which compare starts.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == "server" || os.Args[1] == "load") {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestCompareRunsProcesses: what the processes of a comparison say of themselves
+// reaches the report.
+func TestCompareRunsProcesses(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "results.json")
+	err := compare([]string{"-quick", "-only", "^(echo-128x100|burst-100|send)$", "-impl", "floor|troupe-poller|gws", "-json", file, "-plots", folder})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report.Report
+	if err := json.Unmarshal(b, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Entries) != 9 {
+		t.Errorf("%d entries, want 9", len(r.Entries))
+	}
+	for _, e := range r.Entries {
+		if len(e.Rounds) != 1 || len(e.Errors) != 0 || e.Rounds[0].Messages == 0 || e.Rounds[0].CPUMicros <= 0 || e.Rounds[0].Lost != 0 {
+			t.Errorf("%s, %s: %+v, %v", e.Case, e.Server, e.Rounds, e.Errors)
+		}
+	}
+	if plots, _ := filepath.Glob(filepath.Join(folder, "*.svg")); len(plots) != 3 {
+		t.Errorf("plots %q", plots)
+	}
+}
+
+func TestCompareTellsWhatFailed(t *testing.T) {
+	err := compare([]string{"-quick", "-only", "^handshake$", "-impl", "floor", "-load-cpus", "0-nonsense"})
+	if err == nil {
+		t.Error("a load generator that cannot start is no error")
+	}
+}
