@@ -172,8 +172,11 @@ func (c *Channel) pumpClosing() {
 }
 
 func isFault(err error) bool {
-	var f *transport.Fault
-	return errors.As(err, &f)
+	if err == nil {
+		return false // and nothing is allocated
+	}
+	_, is := errors.AsType[*transport.Fault](err)
+	return is
 }
 
 // inputEnded is the end that the peer, or the network, made.

@@ -138,6 +138,14 @@ type Options struct {
 	// Default MaxMessageBytes.
 	MaxTextBytes int
 
+	// LendMessages hands the Data of a peer's message to the handler where it lies in
+	// the read buffer, without a copy: it is valid until the handler returns, then
+	// other bytes stand there. Sending or publishing the Message copies it; m.Data
+	// itself, sent or kept, must be copied first, as [Message.Keep] does. For servers
+	// that handle so many messages that an allocation for each counts.
+	// Default false: Data belongs to the handler.
+	LendMessages bool
+
 	// Compression of WebSocket messages (permessage-deflate, RFC 7692). Default:
 	// off.
 	Compression Compression

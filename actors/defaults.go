@@ -75,6 +75,7 @@ func (o Options) withDefaults(from Options) Options {
 	o.MessageRate = pick(o.MessageRate, from.MessageRate)
 	o.ByteRate = pick(o.ByteRate, from.ByteRate)
 	o.CloseOverRate = o.CloseOverRate || from.CloseOverRate
+	o.LendMessages = o.LendMessages || from.LendMessages
 	o.MaxTopics = pick(o.MaxTopics, from.MaxTopics, DefaultMaxTopics)
 	o.Compression = pick(o.Compression, from.Compression)
 	o.MailboxMessages = pick(o.MailboxMessages, from.MailboxMessages, DefaultMailboxMessages)

@@ -28,6 +28,7 @@ type Endpoint struct {
 	messages meter        // of MessageRate
 	bytes    meter        // of ByteRate
 	guardian *supervisor.Strategy
+	byValue  bool // the handler gets a Message by value
 
 	mu       sync.Mutex // guards what follows
 	spawners []*spawner // not in use
@@ -67,6 +68,7 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 			MaxTextBytes:    opts.MaxTextBytes,
 			Deflate:         rt.deflate(opts.Compression),
 			MaxFrameBytes:   opts.MaxFrameBytes,
+			Lend:            opts.LendMessages,
 			Reserve:         rt.budget.Take,
 		},
 		box: mailbox.Config{
@@ -79,6 +81,8 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 	}
 	ep.messages, ep.bytes = newMeter(opts.MessageRate), newMeter(opts.ByteRate)
 	ep.props, ep.guardian = props, supervisor.NewStrategy(rt.decide)
+	_, shared := b.(propsBehavior)
+	ep.byValue = !shared
 	return ep, nil
 }
 

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"bytes"
+	"sync"
 
 	"github.com/troupe-actors/troupe/supervisor"
 	"github.com/troupe-actors/troupe/transport"
@@ -57,7 +58,11 @@ func (c *Channel) read() {
 		}
 		c.incoming(in)
 	}
+	c.link.Rest() // it closes: what is left may wait for long
 }
+
+// messages are those that handlers were called with which get them by value.
+var messages = sync.Pool{New: func() any { return new(Message) }}
 
 // crowded reports whether half of what may wait for the peer does: then what
 // it sends is left unread until it has taken some of that. A peer that does not
@@ -86,9 +91,15 @@ func (c *Channel) incoming(in transport.Incoming) {
 		c.lastData = c.lastIn
 		c.received++
 		c.ep.rt.stats.received.Add(1)
+		m := messages.Get().(*Message)
+		*m = Message{Channel: c, Op: in.Op, lent: in.Lent, Data: in.Data}
 		c.where = inMessage
-		c.box.Invoke(&Message{Channel: c, Op: in.Op, Data: in.Data})
+		c.box.Invoke(m)
 		c.where = inNothing
+		if c.ep.byValue {
+			*m = Message{}
+			messages.Put(m)
+		}
 	case transport.KindPing:
 		c.lastData = c.lastIn
 		c.answerPing(in.Data)

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"time"
@@ -15,11 +16,22 @@ import (
 type Opened struct{ Channel *Channel }
 
 // Message is one whole message: of the peer, or, made with [Text] or [Binary],
-// to it. Data belongs to the receiver.
+// to it. Data belongs to the receiver; with [Options].LendMessages only until the
+// handler returns.
 type Message struct {
 	Channel *Channel // whose peer sent it; nil for one made here
 	Op      transport.Opcode
+	lent    bool // Data is the link's
 	Data    []byte
+}
+
+// Keep is the message with Data that belongs to the receiver for good: a copy, if it
+// is lent.
+func (m Message) Keep() Message {
+	if m.lent {
+		m.Data, m.lent = bytes.Clone(m.Data), false
+	}
+	return m
 }
 
 // Text is a text message. The string must be valid UTF-8.

@@ -257,6 +257,9 @@ func (o *owner) Fenced(f mailbox.Failure) {
 	c := (*Channel)(o)
 	at := c.where
 	c.where = inNothing
+	if c.link != nil {
+		c.link.Disown() // the handler may be reading
+	}
 	c.directive = directive(actor.RestartDirective)
 	c.passingly().failure = nil
 	c.noteFailure(at, f)
@@ -340,9 +343,15 @@ func (c *Channel) isGone() bool {
 // parkPoison makes what the handler failed on a dead letter. Protoactor's own
 // messages, and functions, are none.
 func (c *Channel) parkPoison(message any) {
-	switch message.(type) {
+	switch message := message.(type) {
 	case nil, *Opened, *Closed, *Restarted, *Error, *Ping, *Pong, func(), where:
 	case *actor.Started, *actor.Restart, *actor.Stop, *actor.Terminated, *actor.Failure:
+	case *Message:
+		if message.lent {
+			kept := message.Keep()
+			message = &kept
+		}
+		c.deadLetter(message)
 	default:
 		c.deadLetter(message)
 	}

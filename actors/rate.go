@@ -73,7 +73,7 @@ func (c *Channel) unreadUntil() int64 {
 // timer look again when it need not any more.
 func (c *Channel) throttled() bool {
 	until := c.unreadUntil()
-	if until <= c.ep.rt.now() {
+	if until == 0 || until <= c.ep.rt.now() {
 		return false
 	}
 	c.arm(until)

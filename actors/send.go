@@ -115,6 +115,16 @@ func Uncompressed() SendOption { return sendOption(func(s *sendOptions) { s.plai
 // that cannot be: ErrType, ErrNotUTF8, ErrStarted, ErrFraming,
 // *[transport.HeadError] or *[ArgumentError].
 func (c *Channel) Send(v any, options ...SendOption) error {
+	if len(options) == 0 {
+		switch v := v.(type) {
+		case Message:
+			return c.sendMessage(v)
+		case string:
+			return c.sendMessage(Text(v))
+		case []byte:
+			return c.sendMessage(Binary(v))
+		}
+	}
 	it, p, err := c.prepare(v, options)
 	if err != nil {
 		c.discardValue(v)
@@ -123,14 +133,40 @@ func (c *Channel) Send(v any, options ...SendOption) error {
 	return c.post(it, p)
 }
 
+// SendMessage is Send of a message. Without options nothing is allocated for it.
+func (c *Channel) SendMessage(m Message, options ...SendOption) error {
+	if len(options) > 0 {
+		return c.Send(m, options...)
+	}
+	return c.sendMessage(m)
+}
+
 // SendText is Send of a text message.
 func (c *Channel) SendText(s string, options ...SendOption) error {
-	return c.Send(Text(s), options...)
+	return c.SendMessage(Text(s), options...)
 }
 
 // SendBinary is Send of a binary message. It takes ownership of b.
 func (c *Channel) SendBinary(b []byte, options ...SendOption) error {
-	return c.Send(Binary(b), options...)
+	return c.SendMessage(Binary(b), options...)
+}
+
+// sendMessage is the short way of a message without options, whose packet nobody
+// else sees.
+func (c *Channel) sendMessage(m Message) error {
+	if m.Op == transport.Text && !utf8.Valid(m.Data) {
+		return ErrNotUTF8
+	}
+	var p *transport.Packet
+	if m.lent {
+		p = transport.CopyOnce(m.Op, m.Data)
+	} else {
+		p = transport.NewOnce(m.Op, m.Data)
+	}
+	if !c.framing.Carries(p) {
+		return fmt.Errorf("%w: a %T on %v", ErrFraming, m, c.framing)
+	}
+	return c.post(mailbox.Item{Message: p, Size: p.Size()}, Policy{})
 }
 
 // SendWait is Send that waits until the message has been written, or has
@@ -268,7 +304,14 @@ func (c *Channel) prepare(v any, options []SendOption) (mailbox.Item, Policy, er
 	return it, o.policy, err
 }
 
-func collect(options []SendOption) (o sendOptions, err error) {
+func collect(options []SendOption) (sendOptions, error) {
+	if len(options) == 0 {
+		return sendOptions{}, nil
+	}
+	return apply(options)
+}
+
+func apply(options []SendOption) (o sendOptions, err error) {
 	for _, option := range options {
 		option.apply(&o)
 	}
@@ -346,5 +389,5 @@ func encode(m Message) (*transport.Packet, error) {
 	if m.Op == transport.Text && !utf8.Valid(m.Data) {
 		return nil, ErrNotUTF8
 	}
-	return transport.NewPacket(m.Op, m.Data), nil
+	return transport.NewPacket(m.Op, m.Keep().Data), nil
 }

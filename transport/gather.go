@@ -84,6 +84,7 @@ func (q *queue) advance(n int, l layout) {
 		}
 		n -= left
 		q.packets[q.first] = nil
+		p.written()
 		q.first++
 		q.offset = 0
 	}

@@ -34,12 +34,13 @@ func (k Kind) String() string {
 }
 
 // Incoming is one event read from a link. It is a plain value; Data is a private
-// copy that belongs to the receiver.
+// copy that belongs to the receiver, unless it is Lent.
 type Incoming struct {
 	Kind   Kind
 	Op     Opcode // KindMessage
 	Code   uint16 // KindClose: the peer's code, 1005 when it gave none
 	Empty  uint16 // how many fragments without a byte came before: no limit of bytes bounds them
+	Lent   bool   // KindMessage: Data is the link's own, until it is called for more; see Config.Lend
 	Data   []byte // KindMessage, KindPing, KindPong
 	Reason string // KindClose: valid UTF-8, at most 123 bytes
 
@@ -96,6 +97,11 @@ type Link interface {
 	// already and not been asked for is kept in no more memory than that takes, for
 	// which Config.Reserve is asked. If that refuses, the link keeps what it has.
 	Rest()
+
+	// Disown leaves the Data of the last Incoming, if it was Lent, to whoever still
+	// reads it, when the owner has lost track of that: the link uses that memory no
+	// more.
+	Disown()
 
 	// Held is how many bytes of what the peer has sent wait in the link, as
 	// Config.Reserve was asked for them: of a message that is not whole yet, of what
@@ -260,6 +266,12 @@ type Config struct {
 	// Deflate switches compression on for WebSockets whose client offers it.
 	// Default nil: off.
 	Deflate *Deflate
+
+	// Lend lets Next hand out messages where they lie in the read buffer, without a
+	// copy, when they have come whole and uncompressed: such an Incoming is Lent, and
+	// its Data is valid until the next call of Next, Rest, Discard or Release.
+	// Default false: all are the receiver's.
+	Lend bool
 
 	// Reserve is asked before the memory of a message that arrives in pieces, or
 	// holds more than a read buffer (64 KiB) when it is decompressed, grows by n

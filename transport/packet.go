@@ -2,6 +2,7 @@ package transport
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,8 +37,10 @@ type Packet struct {
 	form       form
 	op         Opcode
 	part       part
-	plain      bool // never to be compressed
-	compressed bool // data is
+	plain      bool   // never to be compressed
+	compressed bool   // data is
+	once       bool   // of NewOnce
+	own        []byte // of CopyOnce: memory for data that is used again
 }
 
 // part says where a fragment stands in its message.
@@ -70,6 +73,45 @@ func NewPacket(op Opcode, data []byte) *Packet {
 		op = Binary
 	}
 	return &Packet{data: data, size: len(data) + maxOverhead, op: op, part: partWhole}
+}
+
+// onces are packets of NewOnce that were written.
+var onces = sync.Pool{New: func() any { return new(Packet) }}
+
+// NewOnce is NewPacket for a message that goes to one link, once: whoever makes it
+// hands it over with the first Queue and does not look at it again, as the link may
+// use it anew when it has been written.
+func NewOnce(op Opcode, data []byte) *Packet {
+	p := onces.Get().(*Packet)
+	if op != Text {
+		op = Binary
+	}
+	p.data, p.size, p.op, p.part, p.once = data, len(data)+maxOverhead, op, partWhole, true
+	return p
+}
+
+// CopyOnce is NewOnce of a copy of data.
+func CopyOnce(op Opcode, data []byte) *Packet {
+	p := NewOnce(op, nil)
+	p.own = append(p.own[:0], data...)
+	p.data, p.size = p.own, len(data)+maxOverhead
+	return p
+}
+
+// keepOwn is the most memory for a copy that is kept for the next one.
+const keepOwn = 64 << 10
+
+// written lets a packet of NewOnce be made again. No link has it any more.
+func (p *Packet) written() {
+	if !p.once {
+		return
+	}
+	own := p.own
+	if cap(own) > keepOwn {
+		own = nil
+	}
+	*p = Packet{own: own}
+	onces.Put(p)
 }
 
 // NewFragment makes one part of a message that is sent piece by piece: a frame

@@ -123,6 +123,8 @@ func (l *streamLink) Held() int { return cap(l.early) }
 
 func (l *streamLink) Rest() {}
 
+func (l *streamLink) Disown() {}
+
 func (l *streamLink) Discard() {
 	if l.flags.has(flagDiscard | flagEnded) {
 		return

@@ -67,10 +67,13 @@ func (l *wsLink) Next() (Incoming, bool) {
 	if l.flags.has(flagEnded) || l.flags.has(flagFaulted) && !l.flags.has(flagDiscard) {
 		return Incoming{}, false
 	}
+	if l.in != nil && l.in.r == l.in.w { // its last message was lent
+		l.freeInput()
+	}
 	for work := 0; work < workBytes; {
 		if l.in != nil {
 			in, ok := l.parse()
-			if l.in != nil && (l.in.r == l.in.w || in.Kind == KindEnd) {
+			if l.in != nil && (l.in.r == l.in.w && !in.Lent || in.Kind == KindEnd) {
 				l.freeInput()
 			}
 			if ok {
@@ -175,16 +178,35 @@ func (l *wsLink) freeInput() {
 }
 
 func (l *wsLink) Rest() {
-	if l.in == nil || l.in.kept {
+	if l.in == nil {
 		return
 	}
 	left := l.in.unread()
+	if len(left) == 0 {
+		l.freeInput()
+	}
+	if l.in == nil || l.in.kept {
+		return
+	}
 	if l.cfg.Reserve != nil && !l.cfg.Reserve(len(left)) {
 		return
 	}
 	kept := &readBuffer{w: len(left), b: bytes.Clone(left), kept: true}
 	l.in.free()
 	l.in = kept
+}
+
+func (l *wsLink) Disown() {
+	if !l.cfg.Lend || l.in == nil {
+		return
+	}
+	// The buffer, and what was reserved for one that was kept, are forgotten.
+	fresh := readBuffers.Get().(*readBuffer)
+	fresh.w = copy(fresh.b, l.in.unread())
+	if l.in.kept && l.cfg.Reserve != nil {
+		l.cfg.Reserve(-l.in.reserved())
+	}
+	l.in = fresh
 }
 
 // fill reads once into a borrowed buffer.

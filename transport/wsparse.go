@@ -149,13 +149,16 @@ func (l *wsLink) wholeMessage(h header, b []byte) (Incoming, bool) {
 	if h.compressed {
 		return l.compressedFrame(h, b)
 	}
-	data := make([]byte, len(b))
-	copy(data, b)
+	data := b[:len(b):len(b)]
+	if !l.cfg.Lend {
+		data = make([]byte, len(b))
+		copy(data, b)
+	}
 	ws.Cipher(data, h.mask, 0)
 	if h.op == ws.OpText && !utf8.Valid(data) {
 		return l.fail(errUTF8)
 	}
-	return Incoming{Kind: KindMessage, Op: Opcode(h.op), Data: data}, true
+	return Incoming{Kind: KindMessage, Op: Opcode(h.op), Data: data, Lent: l.cfg.Lend}, true
 }
 
 // resume moves payload from the buffer to where its frame is gathered.

@@ -34,7 +34,8 @@ func newTroupe(driver string) func(Options) (implementation, error) {
 			Driver: d,
 			Logger: slog.New(slog.DiscardHandler),
 			Options: actors.Options{
-				IdleTimeout: time.Hour,
+				IdleTimeout:  time.Hour,
+				LendMessages: true,
 				Authorize: func(_ http.ResponseWriter, r *http.Request) (string, bool) {
 					return r.URL.Query().Get("uid"), true
 				},
@@ -48,7 +49,7 @@ func newTroupe(driver string) func(Options) (implementation, error) {
 		gone := func(*actors.Channel, actors.Closed) { t.add(-1) }
 		t.echo = rt.Handler(actors.Callbacks{
 			Open:    func(*actors.Channel) { t.add(1) },
-			Message: func(c *actors.Channel, m actors.Message) { _ = c.Send(m) },
+			Message: func(c *actors.Channel, m actors.Message) { _ = c.SendMessage(m) },
 			Close:   gone,
 		})
 		t.sub = rt.Handler(actors.Callbacks{
