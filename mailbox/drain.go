@@ -18,10 +18,9 @@ func (m *Mailbox) drain(w *worker) (more bool) {
 	m.mu.Lock()
 	m.state, m.worker = running, w
 	m.signals, m.later = m.signals|m.later, 0
-	m.mu.Unlock()
 	m.left = int32(m.cfg.share())
 	for {
-		m.turn()
+		m.turnAndUnlock()
 		m.mu.Lock()
 		m.worker = nil
 		switch {
@@ -35,13 +34,12 @@ func (m *Mailbox) drain(w *worker) (more bool) {
 			return true
 		}
 		m.worker = w
-		m.mu.Unlock()
 	}
 }
 
-// turn handles what waits until the lanes are empty, the share is spent or
+// turnAndUnlock handles what waits until the lanes are empty, the share is spent or
 // application code panics.
-func (m *Mailbox) turn() {
+func (m *Mailbox) turnAndUnlock() {
 	epoch := epochOf(m.gate.v.Load())
 	ended := false
 	defer func() {
@@ -63,7 +61,7 @@ func (m *Mailbox) turn() {
 			m.requeue()
 		}
 	}()
-	m.handle()
+	m.handleAndUnlock()
 	ended = true
 }
 
@@ -74,9 +72,8 @@ func (m *Mailbox) requeue() {
 	m.scheduleAndUnlock()
 }
 
-func (m *Mailbox) handle() {
-	for ; m.left > 0; m.left-- {
-		m.mu.Lock()
+func (m *Mailbox) handleAndUnlock() {
+	for {
 		switch {
 		case m.fenced != nil:
 			f := m.fenced
@@ -115,6 +112,10 @@ func (m *Mailbox) handle() {
 			m.flush()
 			return
 		}
+		if m.left--; m.left <= 0 {
+			break
+		}
+		m.mu.Lock()
 	}
 	m.flush()
 }
@@ -169,7 +170,7 @@ func (m *Mailbox) Guard(about any, f func()) (failure *Failure) {
 		if ended {
 			return
 		}
-		// A Goexit, or a panic of a call that was fenced off, is for turn's own
+		// A Goexit, or a panic of a call that was fenced off, is for turnAndUnlock's own
 		// defer to see to: this goroutine must not go on.
 		if reason := recover(); reason != nil {
 			if !m.gate.unwind(epoch) {
