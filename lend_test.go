@@ -1,0 +1,196 @@
+package troupe_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/troupe-actors/troupe/actors"
+	"github.com/troupe-actors/troupe/transport"
+	"github.com/troupe-actors/troupe/transport/transporttest"
+)
+
+// lending is a number of messages in one write: they share a read buffer.
+func lending(n int) (all []byte, texts []string) {
+	for i := range n {
+		text := fmt.Sprintf("message %d of those that are lent", i)
+		all = append(all, frameOf(text)...)
+		texts = append(texts, text)
+	}
+	return all, texts
+}
+
+// Whatever a message is sent by, what arrives is what it was, although its bytes
+// were the read buffer's.
+func TestLentMessagesAreCopiedWhereTheyStay(t *testing.T) {
+	ways := map[string]func(c *actors.Channel, m actors.Message) error{
+		"SendMessage": func(c *actors.Channel, m actors.Message) error { return c.SendMessage(m) },
+		"Send":        func(c *actors.Channel, m actors.Message) error { return c.Send(m) },
+		"Send, pointer": func(c *actors.Channel, m actors.Message) error {
+			return c.Send(&m)
+		},
+		"Send with an option": func(c *actors.Channel, m actors.Message) error {
+			return c.Send(m, actors.OnOutcome(func(actors.Outcome, error) {}))
+		},
+		"Publish": func(c *actors.Channel, m actors.Message) error { return c.Publish("room", m) },
+		"Keep":    func(c *actors.Channel, m actors.Message) error { return c.SendBinary(m.Keep().Data) },
+	}
+	onDrivers(t, func(t *testing.T, d transport.Driver) {
+		for name, send := range ways {
+			t.Run(name, func(t *testing.T) {
+				var kept [][]byte
+				s, _ := playWith(t, actors.Config{Driver: d, Options: actors.Options{LendMessages: true}}, actors.Callbacks{
+					Open: func(c *actors.Channel) { _, _ = c.Join("room") },
+					Message: func(c *actors.Channel, m actors.Message) {
+						kept = append(kept, m.Keep().Data)
+						if err := send(c, m); err != nil {
+							t.Error(err)
+						}
+						clear(m.Data) // as the next bytes of the peer would
+					},
+				})
+				p := s.dial()
+				for range 3 {
+					all, texts := lending(100)
+					must(t, p.WriteRaw(all))
+					for _, want := range texts {
+						if got := s.read(p); got != want {
+							t.Fatalf("got %q, want %q", got, want)
+						}
+					}
+				}
+				_ = p.Disconnect()
+				s.end()
+				_, texts := lending(100)
+				for i, data := range kept {
+					if string(data) != texts[i%100] {
+						t.Fatalf("kept %q, want %q", data, texts[i%100])
+					}
+				}
+			})
+		}
+	})
+}
+
+// What the handler failed of is a dead letter with the bytes it had.
+func TestALentPoisonIsCopied(t *testing.T) {
+	onDrivers(t, func(t *testing.T, d transport.Driver) {
+		s := play(t, d, actors.Options{LendMessages: true}, actors.Callbacks{
+			Message: func(c *actors.Channel, m actors.Message) {
+				if m.String() == "message 3 of those that are lent" {
+					panic("poison")
+				}
+				_ = c.SendMessage(m)
+			},
+		})
+		p := s.dial()
+		all, texts := lending(10)
+		must(t, p.WriteRaw(all))
+		for _, want := range slices.Delete(texts, 3, 4) {
+			if got := s.read(p); got != want {
+				t.Fatalf("got %q, want %q", got, want)
+			}
+		}
+		_ = p.Disconnect()
+		s.end()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		var poison []string
+		for _, letter := range s.letters {
+			if m, ok := letter.Message.(*actors.Message); ok {
+				poison = append(poison, m.String())
+			}
+		}
+		if !slices.Equal(poison, []string{"message 3 of those that are lent"}) {
+			t.Errorf("dead letters: %q", poison)
+		}
+	})
+}
+
+// A handler that was given up may go on to read what it was lent: nobody writes
+// there.
+func TestAStuckHandlerKeepsWhatItWasLent(t *testing.T) {
+	onDrivers(t, func(t *testing.T, d transport.Driver) {
+		release, saw := make(chan struct{}), make(chan string, 1)
+		s, _ := playWith(t, actors.Config{
+			Driver: d, Options: actors.Options{LendMessages: true, HandlerDeadline: 50 * time.Millisecond},
+		}, actors.FromHandler(func() actors.Handler { return &lentHandler{release: release, saw: saw} }))
+		p := s.dial()
+		must(t, p.WriteRaw(append(frameOf("stick"), frameOf("behind it")...)))
+		if got := s.read(p); got != "behind it" {
+			t.Fatalf("got %q", got)
+		}
+		for range 50 {
+			all, texts := lending(100)
+			must(t, p.WriteRaw(all))
+			for _, want := range texts {
+				if got := s.read(p); got != want {
+					t.Fatalf("got %q, want %q", got, want)
+				}
+			}
+		}
+		close(release)
+		if got := get(t, saw); got != "stick" {
+			t.Errorf("it was lent %q", got)
+		}
+	})
+}
+
+type lentHandler struct {
+	actors.Base
+	release <-chan struct{}
+	saw     chan<- string
+}
+
+func (h *lentHandler) Message(c *actors.Channel, m actors.Message) {
+	if m.String() == "stick" {
+		<-h.release
+		h.saw <- m.String()
+		return
+	}
+	_ = c.SendMessage(m)
+}
+
+// A link hands nothing out that others write to before it is asked for more.
+func TestLentBuffersAreNobodyElses(t *testing.T) {
+	const links, rounds = 8, 200
+	var all sync.WaitGroup
+	for n := range links {
+		all.Go(func() {
+			link, p := transporttest.Pair(&transport.Config{Lend: true}, 1<<16)
+			defer link.Release()
+			link.Start(deaf{})
+			for i := range rounds {
+				want := fmt.Sprintf("link %d, message %d", n, i)
+				must(t, p.WriteRaw(append(frameOf(want), frameOf(want)...)))
+				for range 2 {
+					in, ok := link.Next()
+					if !ok || !in.Lent || string(in.Data) != want {
+						t.Errorf("got %q (%v, lent: %v), want %q", in.Data, ok, in.Lent, want)
+						return
+					}
+				}
+				if in, ok := link.Next(); ok {
+					t.Errorf("got %+v", in)
+				}
+			}
+			// One that has come in pieces is the receiver's.
+			must(t, p.WriteFrame(ws.NewFrame(ws.OpText, false, []byte("in "))))
+			must(t, p.WriteFrame(ws.NewFrame(ws.OpContinuation, true, []byte("pieces"))))
+			if in, ok := link.Next(); !ok || in.Lent || string(in.Data) != "in pieces" {
+				t.Errorf("got %q (%v, lent: %v)", in.Data, ok, in.Lent)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// deaf is a Sink that does nothing.
+type deaf struct{}
+
+func (deaf) Readable() {}
+func (deaf) Writable() {}
