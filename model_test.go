@@ -119,6 +119,7 @@ func anyConfig(r *rand.Rand) actors.Config {
 			},
 			MessageRate:   rate,
 			CloseOverRate: r.IntN(2) == 0,
+			LendMessages:  r.IntN(2) == 0,
 		},
 		Logger:           slog.New(slog.DiscardHandler),
 		BudgetBytes:      one[int64](r, 0, 0, 2000),
