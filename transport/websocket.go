@@ -211,6 +211,9 @@ func (l *wsLink) Disown() {
 
 // fill reads once into a borrowed buffer.
 func (l *wsLink) fill() (n int, err error) {
+	if l.wire.dry() {
+		return 0, errAgain
+	}
 	b := readBuffers.Get().(*readBuffer)
 	n, err = l.wire.read(b.b)
 	if n <= 0 {

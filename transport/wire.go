@@ -17,6 +17,10 @@ type wire interface {
 	// wake signals Readable by itself, if start was called.
 	wake()
 
+	// dry reports that read would return errAgain: nothing has arrived since it last
+	// did. False if that is not known.
+	dry() bool
+
 	// read fills p with what has arrived. It returns n > 0, or one of errAgain,
 	// io.EOF or what the system said. Without room it takes nothing and tells only
 	// an end that is known.

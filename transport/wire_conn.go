@@ -184,6 +184,8 @@ func (w *connWire) yield(to func(net.Conn, []byte)) bool {
 	return true
 }
 
+func (*connWire) dry() bool { return false }
+
 func (w *connWire) read(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

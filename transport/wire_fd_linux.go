@@ -168,6 +168,8 @@ func (w *fdWire) ready(events uint32) {
 	}
 }
 
+func (w *fdWire) dry() bool { return w.bits.Load()&(bitReadable|bitBroken) == 0 }
+
 func (w *fdWire) read(p []byte) (int, error) {
 	if len(p) == 0 {
 		if w.bits.Load()&bitEnd != 0 {

@@ -101,6 +101,8 @@ func (h *heldWire) wake() {
 	signal(s, true, false)
 }
 
+func (*heldWire) dry() bool { return false }
+
 func (h *heldWire) read([]byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -92,6 +92,8 @@ func (w memWire) wake() {
 	signal(s, true, false)
 }
 
+func (memWire) dry() bool { return false }
+
 func (w memWire) read(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
