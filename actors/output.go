@@ -8,8 +8,9 @@ import (
 	"github.com/troupe-actors/troupe/transport"
 )
 
-// A flush takes no more from the outbox than this, so that what it hands to the
-// kernel at once, and holds if that takes nothing, is bounded.
+// A flush takes no more from the outbox than this, but for the rest of one item, so
+// that what it hands to the kernel at once, and holds if that takes nothing, is
+// bounded.
 const (
 	flushMessages = 256
 	flushBytes    = 256 << 10
@@ -82,7 +83,12 @@ func (c *Channel) load() {
 			return
 		}
 		bytes += it.Size
-		c.emit(it)
+		if r, ok := it.Message.(*run); ok {
+			n += it.Messages() - 1
+			c.emitRun(r, it)
+		} else {
+			c.emit(it)
+		}
 	}
 }
 
@@ -233,7 +239,7 @@ func (c *Channel) broken(err error) {
 // failed ends the accounting of an item that was taken and cannot be sent.
 func (c *Channel) failed(it mailbox.Item, err error) {
 	c.box.Settle(1, it.Size)
-	c.lost(mailbox.Failed)
+	c.lost(mailbox.Failed, 1)
 	c.completed(it, mailbox.Failed, err)
 }
 
@@ -313,7 +319,7 @@ func (c *Channel) unsent(it mailbox.Item) {
 	if it.By != 0 && it.By <= c.ep.rt.now() {
 		out, err = mailbox.Failed, ErrTimeout
 	}
-	c.lost(out)
+	c.lost(out, 1)
 	c.completed(it, out, err)
 }
 

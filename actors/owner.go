@@ -42,13 +42,14 @@ func (s *subscriber) UID() string     { return s.uid }
 // Deliver hands over what was broadcast.
 func (s *subscriber) Deliver(message any) {
 	c := (*Channel)(s)
-	m, ok := message.(*cast)
-	if !ok {
+	switch m := message.(type) {
+	case *cast:
+		c.deliverCast(m)
+	case *run:
+		c.deliverRun(m)
+	default:
 		c.box.PostUserMessage(message)
-		return
 	}
-	// A refusal has been counted by its outcome: nobody else can be told.
-	_ = c.box.Post(mailbox.Item{Message: m.packet, Size: m.packet.Size(), Extra: true}, m.policy.Or(c.ep.opts.BroadcastOverflow))
 }
 
 // expiry is the channel as its timer sees it.
@@ -112,13 +113,13 @@ func (o *owner) Lost(it mailbox.Item, out Outcome) {
 	if s, ok := it.Message.(*sending); ok && s.source != nil {
 		s.source.giveUp()
 	}
-	(*Channel)(o).lost(out)
+	(*Channel)(o).lost(out, it.Messages())
 }
 
-func (c *Channel) lost(out Outcome) {
-	c.ep.rt.stats.sends[out].Add(1)
+func (c *Channel) lost(out Outcome, n int) {
+	c.ep.rt.stats.sends[out].Add(int64(n))
 	if out != mailbox.Closed {
-		c.losses.Add(1)
+		c.losses.Add(uint32(n))
 	}
 }
 

@@ -267,7 +267,7 @@ func (q *Queue) stop() {
 
 // refuse is the outcome of a message that Put did not take.
 func (q *Queue) refuse(m *queued, o Outcome, err error) error {
-	q.c.lost(o)
+	q.c.lost(o, 1)
 	q.c.discardValue(m.v)
 	return err
 }
@@ -276,7 +276,7 @@ func (q *Queue) refuse(m *queued, o Outcome, err error) error {
 // theirs runs.
 func (q *Queue) giveUp(o Outcome, err error, given ...*queued) {
 	for _, m := range given {
-		q.c.lost(o)
+		q.c.lost(o, 1)
 		q.answer(m, err)
 	}
 	for _, m := range given {

@@ -145,6 +145,7 @@ func Start(cfg Config) (*Runtime, error) {
 		System: rt.system,
 		Props:  []actor.PropsOption{actor.WithMailbox(mailbox.Producer(&rt.standard))},
 		Grace:  cfg.PresenceGrace,
+		Bundle: bundle,
 		Name:   "troupe-" + rt.epoch + "/",
 	}); err != nil {
 		if rt.poller != nil {

@@ -15,6 +15,7 @@ type Item struct {
 	First bool  // refused with ErrNotFirst unless it is the outbox's first item ever, but for Extra ones
 	Last  bool  // seals the outbox behind it
 	Extra bool  // a First may go in front of it
+	Count int32 // of a Run: how many of its messages are left, the last ones; 0: Message is no Run
 	By    int64 // when it has waited long enough, on the owner's clock; 0: never; see Overdue
 
 	key any // of Latest
@@ -32,8 +33,9 @@ type lane struct {
 	ring   *[]Item
 	head   int32
 	n      int32
-	first  uint64         // sequence number of the item at head
-	latest map[any]uint64 // key → sequence number of the item that waits under it
+	first  uint32         // sequence number of the item at head
+	count  int32          // messages: of a Run there are several in an item
+	latest map[any]uint32 // key → sequence number of the item that waits under it
 }
 
 func (l *lane) push(it Item) {
@@ -47,11 +49,12 @@ func (l *lane) push(it Item) {
 	r[int(l.head+l.n)&(len(r)-1)] = it
 	if it.key != nil {
 		if l.latest == nil {
-			l.latest = make(map[any]uint64)
+			l.latest = make(map[any]uint32)
 		}
-		l.latest[it.key] = l.first + uint64(l.n)
+		l.latest[it.key] = l.first + uint32(l.n)
 	}
 	l.n++
+	l.count += int32(it.Messages())
 }
 
 // pushFront puts an item without a key in front of all others.
@@ -68,6 +71,7 @@ func (l *lane) pushFront(it Item) {
 	l.first--
 	r[l.head] = it
 	l.n++
+	l.count += int32(it.Messages())
 }
 
 func (l *lane) grow() {
@@ -95,6 +99,7 @@ func (l *lane) pop() Item {
 	}
 	l.head = (l.head + 1) & int32(len(r)-1)
 	l.first++
+	l.count -= int32(it.Messages())
 	if l.n--; l.n == 0 {
 		l.release()
 	}
@@ -109,7 +114,7 @@ func (l *lane) remove(drop func(Item) bool) {
 	r := *l.ring
 	at := func(i int32) *Item { return &r[int(l.head+i)&(len(r)-1)] }
 	kept := int32(0)
-	l.latest = nil
+	l.count, l.latest = 0, nil
 	for i := range l.n {
 		it := *at(i)
 		*at(i) = Item{}
@@ -119,11 +124,12 @@ func (l *lane) remove(drop func(Item) bool) {
 		*at(kept) = it
 		if it.key != nil {
 			if l.latest == nil {
-				l.latest = make(map[any]uint64)
+				l.latest = make(map[any]uint32)
 			}
-			l.latest[it.key] = l.first + uint64(kept)
+			l.latest[it.key] = l.first + uint32(kept)
 		}
 		kept++
+		l.count += int32(it.Messages())
 	}
 	if l.n = kept; kept == 0 {
 		l.release()

@@ -163,7 +163,7 @@ type Mailbox struct {
 	begun    bool // the outbox has had an item, or NoFirst was called
 	signals  Signals
 	later    Signals // for the next turn
-	unpaid   int32   // taken from the outbox, not settled
+	unpaid   int32   // messages taken from the outbox, not settled
 	sys      []any
 	in, out  lane
 	bytes    int // of the outbox and of what is unpaid
@@ -253,7 +253,7 @@ func (m *Mailbox) UserMessageCount() int {
 func (m *Mailbox) Waiting() (messages, bytes int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return int(m.out.n + m.unpaid), m.bytes
+	return int(m.out.count + m.unpaid), m.bytes
 }
 
 // Holds is how many bytes are accounted for in both lanes, and whether the owner

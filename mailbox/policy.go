@@ -66,6 +66,9 @@ func (p Policy) Check() error {
 // IsZero reports whether no policy was chosen.
 func (p Policy) IsZero() bool { return p.kind == policyNone }
 
+// Keyed reports whether p is a Latest.
+func (p Policy) Keyed() bool { return p.kind == policyLatest }
+
 // Waits reports whether a post under p may wait for room.
 func (p Policy) Waits() bool { return p.kind == policyBlock }
 

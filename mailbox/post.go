@@ -129,13 +129,10 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 				return m.replaceAndUnlock(old, it)
 			}
 		}
-		messages, bytes := m.cfg.messages(), m.cfg.bytes()
-		if p.kind == policyClose && !m.heldLong() {
-			messages, bytes = times(patientMessages, messages), times(patientBytes, bytes)
-		}
-		err := m.fit(it.Size, messages, bytes)
+		messages, bytes := m.limits(p)
+		err := m.fit(1, it.Size, messages, bytes)
 		for err != nil && p.kind == policyDropOldest && m.dropOldest(it.Size) {
-			err = m.fit(it.Size, messages, bytes)
+			err = m.fit(1, it.Size, messages, bytes)
 		}
 		if err == nil {
 			m.outBytes += it.Size
@@ -210,9 +207,18 @@ func times(k, n int) int {
 	return k * n
 }
 
-// fit reserves room for one more item of the outbox.
-func (m *Mailbox) fit(size, messages, bytes int) error {
-	if int(m.out.n+m.unpaid) >= messages || size > bytes-m.bytes {
+// limits is how many messages and bytes a post under p may find and make.
+func (m *Mailbox) limits(p Policy) (messages, bytes int) {
+	messages, bytes = m.cfg.messages(), m.cfg.bytes()
+	if p.kind == policyClose && !m.heldLong() {
+		return times(patientMessages, messages), times(patientBytes, bytes)
+	}
+	return messages, bytes
+}
+
+// fit reserves room for count more messages of the outbox.
+func (m *Mailbox) fit(count, size, messages, bytes int) error {
+	if int(m.out.count+m.unpaid) > messages-count || size > bytes-m.bytes {
 		return ErrFull
 	}
 	if !m.cfg.Budget.Take(size) {
@@ -269,7 +275,11 @@ func (m *Mailbox) dropOldest(size int) bool {
 		m.lostItems() >= m.cfg.messages() {
 		return false
 	}
-	m.lose(m.popOut(), Dropped)
+	if it := m.out.oldest(); it.Count > 1 {
+		m.lose(m.splitOut(it), Dropped)
+	} else {
+		m.lose(m.popOut(), Dropped)
+	}
 	return true
 }
 
@@ -390,8 +400,8 @@ func (m *Mailbox) Take() (Item, bool) {
 	if m.out.n == 0 {
 		return Item{}, false
 	}
-	m.unpaid++
 	it := m.out.pop()
+	m.unpaid += int32(it.Messages())
 	m.leaves(it)
 	m.begun = true
 	return it, true
@@ -448,7 +458,7 @@ func (m *Mailbox) Overdue(now int64) (next int64) {
 	return next
 }
 
-// Settle ends the accounting of n items of size bytes in all that Take gave.
+// Settle ends the accounting of n messages of size bytes in all that Take gave.
 func (m *Mailbox) Settle(n, size int) {
 	m.mu.Lock()
 	m.unpaid -= int32(n)

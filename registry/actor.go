@@ -82,22 +82,25 @@ func (sh *shard) renew() {
 	}
 }
 
-// turnSteps bounds how many messages one member may get in a turn: its own turn
-// should come before its mailbox is full.
-const turnSteps = 64
+// turnMembers is to how many members a turn delivers: soon they have theirs, while
+// what they need of memory is still near.
+const turnMembers = 1024
 
-// takeTurn makes steps worth a bucket, then lets others use the goroutine.
+// takeTurn makes steps worth turnMembers deliveries, or a wave to each, then lets
+// others use the goroutine.
 func (sh *shard) takeTurn(token *turn) {
 	sh.mu.Lock()
 	defer sh.release() // sends the token again if there is more to do
 	if token != sh.token {
 		return
 	}
-	for delivered, steps := 0, 0; delivered < bucketSize && steps < turnSteps; steps++ {
+	for delivered, messages := 0, 0; delivered < turnMembers && messages < waveMessages; {
 		if sh.stepping || !sh.busy() {
 			break // who steps now sees to the rest
 		}
-		delivered += sh.step()
+		n, each := sh.step()
+		delivered += n
+		messages += max(1, each)
 	}
 	sh.awake = false
 }

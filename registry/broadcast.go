@@ -12,9 +12,13 @@ type broadcast struct {
 	message any
 	except  *Member
 	seq     uint64     // of its set
-	bucket  int        // the next to deliver to
-	end     int        // how many there were when it was accepted: later ones hold only who joined later
+	end     int        // how many buckets there were when it was accepted: later ones hold only who joined later
 	next    *broadcast // of the same set
+
+	// Of the first of a wave, the broadcasts that go through the buckets together.
+	wave   int   // how many they are; 0: it has not begun
+	bucket int   // the next to deliver to
+	bundle []any // what they are to who gets all of them; nil: themselves
 }
 
 // keptBroadcasts is how many used ones a shard keeps for the next publishes.
@@ -67,20 +71,22 @@ func (sh *shard) accept(s *set, msg any, except *Member) {
 	sh.outstanding++
 }
 
-// finish takes the broadcast at the head of s, which has been delivered. mu is
-// held.
+// finish takes the wave at the head of s, which has been delivered. mu is held.
 func (sh *shard) finish(s *set) {
-	b := s.head
-	if s.head = b.next; s.head == nil {
+	for range s.head.wave {
+		b := s.head
+		s.head = b.next
+		*b = broadcast{}
+		if sh.keeps < keptBroadcasts {
+			b.next = sh.kept
+			sh.kept = b
+			sh.keeps++
+		}
+		sh.outstanding--
+	}
+	if s.head == nil {
 		s.tail = nil
 	}
-	*b = broadcast{}
-	if sh.keeps < keptBroadcasts {
-		b.next = sh.kept
-		sh.kept = b
-		sh.keeps++
-	}
-	sh.outstanding--
 }
 
 // assist makes progress, or waits until whoever is at it has made some. mu is
@@ -96,15 +102,16 @@ func (sh *shard) assist() {
 	sh.waiting--
 }
 
-// step does one turn: a batch of news, then one bucket of the topic whose turn
-// it is. mu is held, but not while a subscriber or a watcher gets something;
-// stepping keeps others out meanwhile. It returns how much it delivered.
+// step does one turn: a batch of news, then the next wave to one bucket of the set
+// whose turn it is. mu is held, but not while a subscriber or a watcher gets something;
+// stepping keeps others out meanwhile. It returns how much it delivered,
+// and how much to each.
 //
 // Everything of others that the registry calls is called from here, which is
 // how insideStep knows.
 //
 //go:noinline
-func (sh *shard) step() (delivered int) {
+func (sh *shard) step() (delivered, each int) {
 	sh.stepping = true
 	if news := sh.news.take(newsBatch); len(news) > 0 {
 		sh.mu.Unlock()
@@ -114,19 +121,28 @@ func (sh *shard) step() (delivered int) {
 	}
 	if s := sh.ready.pop(); s != nil {
 		b := s.head
-		var audience []*Member
-		for b.bucket < b.end && len(audience) == 0 {
-			audience = s.audience(b.bucket, b.seq)
+		if b.wave == 0 {
+			b.gather()
+		}
+		var to delivery
+		for b.bucket < b.end && len(to.audience) == 0 {
+			to.audience, to.late = s.audience(b.bucket, b.seq)
 			b.bucket++
 		}
-		if len(audience) > 0 {
-			message, except := b.message, b.except
+		if len(to.audience) > 0 {
+			to.wave(b, sh)
 			sh.mu.Unlock()
-			for next := 0; next < len(audience); {
-				next = sh.deliver(audience, next, message, except)
+			if b.wave > 1 && b.bundle == nil && sh.registry.bundle != nil {
+				b.bundle = sh.registry.bundle(to.messages)
 			}
+			to.bundle = b.bundle
+			for !sh.deliver(&to) {
+			}
+			clear(sh.messages)
+			clear(sh.excepts)
 			sh.mu.Lock()
-			delivered += len(audience)
+			each = b.wave
+			delivered += len(to.audience) * each
 		}
 		if b.bucket >= b.end {
 			sh.finish(s)
@@ -141,27 +157,7 @@ func (sh *shard) step() (delivered int) {
 	if sh.waiting > 0 {
 		sh.room.Broadcast()
 	}
-	return delivered
-}
-
-// deliver gives the message to the audience from first on and returns where to
-// go on: behind the end, or behind a subscriber that panicked, which is a bug
-// of its and must not cost the others their message.
-func (sh *shard) deliver(audience []*Member, first int, msg any, except *Member) (next int) {
-	next = first
-	defer func() {
-		if r := recover(); r != nil {
-			sh.report("panic in Deliver", r)
-		}
-	}()
-	for next < len(audience) {
-		m := audience[next]
-		next++
-		if m != except {
-			m.subscriber.Deliver(msg)
-		}
-	}
-	return next
+	return delivered, each
 }
 
 func (sh *shard) report(what string, reason any) {

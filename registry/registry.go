@@ -61,6 +61,12 @@ type Config struct {
 	// each shard, 1 or more. Default (0): 4096. Each holds its message.
 	Queue int
 
+	// Bundle, if set, makes fewer messages of several: those that wait for one
+	// set are delivered to its members together, as what Bundle returns. It is
+	// shared by all who get it. A member who is to get only some of them gets
+	// these as they are. It must not wait, nor call the registry.
+	Bundle func(messages []any) []any
+
 	// Name is put before the ids of the actors, "registry/0" and so on.
 	Name string
 }
@@ -72,6 +78,7 @@ type Registry struct {
 	options  []actor.PropsOption
 	grace    time.Duration
 	queue    int
+	bundle   func([]any) []any // or nil
 	seed     maphash.Seed
 	shards   []*shard
 	everyone *shard // of the set of all
@@ -90,7 +97,7 @@ func New(c Config) (*Registry, error) {
 	case c.Queue < 0:
 		return nil, fmt.Errorf("registry: Config.Queue is %d, want 0 (default %d) or more", c.Queue, DefaultQueue)
 	}
-	r := &Registry{system: c.System, options: c.Props, grace: c.Grace, queue: c.Queue, seed: maphash.MakeSeed()}
+	r := &Registry{system: c.System, options: c.Props, grace: c.Grace, queue: c.Queue, bundle: c.Bundle, seed: maphash.MakeSeed()}
 	if r.grace == 0 {
 		r.grace = DefaultGrace
 	}

@@ -1,10 +1,12 @@
 package registry
 
-// bucketSize is how many members a bucket holds: what one turn delivers, and
-// the most that is ever copied under a lock.
-const bucketSize = 1024
+import "slices"
 
-// place is where in a set a member stands: 0 nowhere, else 1 + bucket·1024 +
+// bucketSize is how many members a bucket holds: to whom one step delivers, and
+// the most that is ever copied under a lock.
+const bucketSize = 128
+
+// place is where in a set a member stands: 0 nowhere, else 1 + bucket·bucketSize +
 // index. A member keeps its bucket for as long as it is in the set.
 type place uint32
 
@@ -155,23 +157,18 @@ func (s *set) members(n int) []*Member {
 	return b.members
 }
 
-// audience is those of a bucket who joined before the publish seq was accepted,
-// to be read without the lock. Publishes are delivered in order, so who is not
-// late for this one will not be for a later one.
-func (s *set) audience(n int, seq uint64) []*Member {
+// audience is the members of a bucket, to be read without the lock, and beside
+// them how many publishes had been accepted when each joined; nil if for all of
+// them that was before the publish seq. Publishes are delivered in order, so who
+// is not late for this one will not be for a later one.
+func (s *set) audience(n int, seq uint64) (members []*Member, late []uint64) {
 	b := s.bucket(n)
 	if b.late == nil {
-		return s.members(n)
+		return s.members(n), nil
 	}
-	var early []*Member
-	for i, joined := range *b.late {
-		if joined < seq {
-			early = append(early, b.members[i])
-		}
-	}
-	if len(early) == len(b.members) {
+	if slices.Max(*b.late) < seq {
 		b.late = nil
-		return s.members(n)
+		return s.members(n), nil
 	}
-	return early
+	return s.members(n), slices.Clone(*b.late)
 }

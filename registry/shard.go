@@ -27,6 +27,9 @@ type shard struct {
 	kept        *broadcast  // used ones
 	keeps       int         // how many
 
+	messages []any     // what the step that is under way delivers
+	excepts  []*Member // and to whom not
+
 	stepping bool  // a goroutine is in step
 	waiting  int   // goroutines in assist that wait for it
 	awake    bool  // token is in the actor's mailbox, as far as we know
