@@ -84,7 +84,7 @@ func (sh *shard) renew() {
 
 // turnMembers is to how many members a turn delivers: soon they have theirs, while
 // what they need of memory is still near.
-const turnMembers = 1024
+const turnMembers = 512
 
 // takeTurn makes steps worth turnMembers deliveries, or a wave to each, then lets
 // others use the goroutine.
