@@ -44,7 +44,19 @@ type client struct {
 	deliver func(any) // in place of keeping, nil: keep
 }
 
+// bundled is several messages that were delivered as one.
+type bundled []any
+
+// bundles makes one of all.
+func bundles(messages []any) []any { return []any{bundled(slices.Clone(messages))} }
+
 func (c *client) Deliver(msg any) {
+	if several, ok := msg.(bundled); ok {
+		for _, msg := range several {
+			c.Deliver(msg)
+		}
+		return
+	}
 	if c.deliver != nil {
 		c.deliver(msg)
 		return
@@ -134,6 +146,16 @@ func (r *Registry) freeze() {
 		for sh.stepping {
 			sh.assist()
 		}
+		sh.stepping = true
+		sh.mu.Unlock()
+	}
+}
+
+// stepOnce has every frozen shard do one step.
+func (r *Registry) stepOnce() {
+	for _, sh := range r.each() {
+		sh.mu.Lock()
+		sh.step()
 		sh.stepping = true
 		sh.mu.Unlock()
 	}

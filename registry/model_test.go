@@ -65,12 +65,30 @@ func (m *model) thaw() {
 	clear(m.pending)
 }
 
-// Any sequence of what can happen to the registry, while delivery goes on or is
-// held up: who is where, who gets what, in which order, how often.
+// stepped notes what a step has delivered: the first of what waited, of each set.
+func (m *model) stepped(t *rapid.T, all map[*client]bool) {
+	for c := range all {
+		for _, l := range letters(c.received())[len(m.got[c]):] {
+			next := slices.IndexFunc(m.pending[c], func(p letter) bool { return p.to == l.to })
+			if next < 0 || m.pending[c][next] != l {
+				t.Fatalf("%q got %v, waited for %v", c.uid, l, m.pending[c])
+			}
+			m.pending[c] = slices.Delete(m.pending[c], next, next+1)
+			m.got[c] = append(m.got[c], l)
+		}
+	}
+}
+
+// Any sequence of what can happen to the registry, while delivery goes on, is held
+// up or goes step by step: who is where, who gets what, in which order, how often.
 func TestRegistryIsTheModel(t *testing.T) {
 	crowded := "topic t0" // has so many members that it fills more than one bucket
 	rapid.Check(t, func(t *rapid.T) {
-		r, err := New(Config{System: newSystem(), Shards: rapid.IntRange(1, 3).Draw(t, "shards"), Grace: -1})
+		cfg := Config{System: newSystem(), Shards: rapid.IntRange(1, 3).Draw(t, "shards"), Grace: -1}
+		if rapid.Bool().Draw(t, "bundles") {
+			cfg.Bundle = bundles
+		}
+		r, err := New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,6 +183,22 @@ func TestRegistryIsTheModel(t *testing.T) {
 				topic := topic.Draw(t, "topic")
 				c, except := maybe(t)
 				publish("topic "+topic, c, func(l letter) error { return r.Publish(topic, l, except) })
+			},
+			"burst": func(t *rapid.T) {
+				topic := topic.Draw(t, "topic")
+				if !m.frozen {
+					t.Skip("delivered one by one")
+				}
+				for range rapid.IntRange(2, waveMessages+20).Draw(t, "messages") {
+					publish("topic "+topic, nil, func(l letter) error { return r.Publish(topic, l, nil) })
+				}
+			},
+			"step": func(t *rapid.T) {
+				if !m.frozen {
+					t.Skip("nothing waits")
+				}
+				r.stepOnce()
+				m.stepped(t, all)
 			},
 			"send uid": func(t *rapid.T) {
 				uid := rapid.SampledFrom([]string{"u0", "u1", "u2"}).Draw(t, "uid")

@@ -64,7 +64,8 @@ type Config struct {
 	// Bundle, if set, makes fewer messages of several: those that wait for one
 	// set are delivered to its members together, as what Bundle returns. It is
 	// shared by all who get it. A member who is to get only some of them gets
-	// these as they are. It must not wait, nor call the registry.
+	// these as they are. It must not wait, nor call the registry, nor keep the
+	// slice.
 	Bundle func(messages []any) []any
 
 	// Name is put before the ids of the actors, "registry/0" and so on.
