@@ -360,3 +360,59 @@ func TestTheActorRestsWhileAnotherDelivers(t *testing.T) {
 		}
 	})
 }
+
+// Those who join while publishes wait, so many that they need a bucket of their
+// own, get what was published after they came, in one wave with the rest.
+func TestAWaveReachesABucketThatCameMeanwhile(t *testing.T) {
+	for _, bundle := range []func([]any) []any{nil, bundles} {
+		r := start(t, Config{Shards: 1, Bundle: bundle})
+		early := joined(t, r, "", "a")
+		r.freeze()
+		must(t, r.Publish("a", 1, nil))
+		var late []*client
+		for range bucketSize {
+			late = append(late, joined(t, r, "", "a"))
+		}
+		must(t, r.Publish("a", 2, &late[bucketSize-1].Member))
+		must(t, r.Publish("a", 3, &early.Member))
+		r.thaw()
+		r.flush()
+		if got := early.received(); !slices.Equal(got, []any{1, 2}) {
+			t.Errorf("who was there got %v", got)
+		}
+		for i, c := range late {
+			want := []any{2, 3}
+			if i == bucketSize-1 {
+				want = want[1:]
+			}
+			if got := c.received(); !slices.Equal(got, want) {
+				t.Errorf("late %d got %v, want %v", i, got, want)
+			}
+		}
+	}
+}
+
+// A subscriber that panics loses the message it panicked on, and nobody another.
+func TestAPanicInAWaveCostsOneMessage(t *testing.T) {
+	r := start(t, Config{Shards: 1})
+	bad, good := joined(t, r, "", "a"), joined(t, r, "", "a")
+	var heard []any
+	bad.deliver = func(msg any) {
+		if msg == 2 || msg == 4 {
+			panic("as the test wants")
+		}
+		heard = append(heard, msg)
+	}
+	r.freeze()
+	for n := range 5 {
+		must(t, r.Publish("a", n, nil))
+	}
+	r.thaw()
+	r.flush()
+	if !slices.Equal(heard, []any{0, 1, 3}) {
+		t.Errorf("who panicked heard %v", heard)
+	}
+	if got := good.received(); !slices.Equal(got, []any{0, 1, 2, 3, 4}) {
+		t.Errorf("the other heard %v", got)
+	}
+}
