@@ -75,11 +75,11 @@ func (f *fake) Route(any) (bool, error) { return false, nil }
 func (f *fake) Received(m any)          { f.Invoke(m) }
 func (f *fake) Overflow()               { f.note("overflow") }
 func (f *fake) DeadLetter(m any)        { f.note("dead %v", m) }
-func (f *fake) Lost(_ Item, o Outcome) {
+func (f *fake) Lost(it Item, o Outcome) {
 	if f.outcomes == nil {
 		f.outcomes = make(map[Outcome]int)
 	}
-	f.outcomes[o]++
+	f.outcomes[o] += it.Messages()
 }
 func (f *fake) Settled(it Item, o Outcome) { it.Done(o, nil) }
 func (f *fake) Signalled(s Signals) {
