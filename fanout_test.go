@@ -2,6 +2,7 @@ package troupe_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -176,6 +177,46 @@ func TestABurstThatBreaksOff(t *testing.T) {
 		sends := l.rt.Stats().Sends
 		if sends[actors.Written] != 9 || sends[actors.NotOpen] != 91 || l.rt.Stats().BytesWaiting != 0 {
 			l.Errorf("outcomes %v", sends)
+		}
+	})
+}
+
+// What one sender sends to one channel keeps its order within each way there is to
+// it: two topics, the user, all, the channel itself. Between them there is none.
+func TestEachWayKeepsItsOrder(t *testing.T) {
+	onDrivers(t, func(t *testing.T, d transport.Driver) {
+		const each = 300
+		open := make(chan *actors.Channel, 1)
+		s := play(t, d, actors.Options{
+			MailboxMessages: 10_000,
+			Authorize:       func(http.ResponseWriter, *http.Request) (string, bool) { return "ann", true },
+		}, actors.Callbacks{Open: func(c *actors.Channel) {
+			_, _ = c.Join("lobby")
+			_, _ = c.Join("news")
+			open <- c
+		}})
+		p := s.dial()
+		c := get(t, open)
+		ways := map[string]func(string) error{
+			"lobby": func(m string) error { return s.rt.Publish("lobby", m) },
+			"news":  func(m string) error { return s.rt.Publish("news", m) },
+			"uid":   func(m string) error { return s.rt.SendUID("ann", m) },
+			"all":   func(m string) error { return s.rt.SendAll(m) },
+			"send":  func(m string) error { return c.Send(m) },
+		}
+		for n := range each {
+			for way, send := range ways {
+				must(t, send(fmt.Sprint(way, " ", n)))
+			}
+		}
+		next := map[string]int{}
+		for range each * len(ways) {
+			var way string
+			var n int
+			if _, err := fmt.Sscan(s.read(p), &way, &n); err != nil || n != next[way] {
+				t.Fatalf("%s %d, want %d: %v", way, n, next[way], err)
+			}
+			next[way]++
 		}
 	})
 }

@@ -15,7 +15,8 @@
 //
 //   - Its callbacks never overlap; Open comes first, nothing comes after Close.
 //   - Close runs exactly once if Open began, with a [Closed] that says why.
-//   - Sends of one goroutine arrive in order, and each has one [Outcome].
+//   - Sends of one goroutine arrive in order, and each has one [Outcome]. So do
+//     its publishes to one topic; [Runtime.Publish] says what has no order.
 //   - A panic in a callback costs the message it was handling: the handler is
 //     restarted, the connection stays.
 //   - Nothing a peer does, or does not do, makes another channel wait.

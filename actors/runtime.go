@@ -291,16 +291,23 @@ func (rt *Runtime) Present(topic string) iter.Seq2[string, int] { return rt.reg.
 // to all, without waiting for any peer. A channel that has no room is treated
 // as BroadcastOverflow, or the given policy, says. v is as for Channel.Send, but
 // one message: no reader, sequence, [Response] or nil.
+//
+// Publish returns when v has its place in the order of the topic, which is that of
+// each publisher, and not when it was handed to the channels. So what one sender
+// sends to one channel keeps its order within each way there is to it, one topic,
+// one user ([Runtime.SendUID]), all ([Runtime.SendAll]) or [Channel.Send], and has
+// none between two of these: a Send may overtake an earlier Publish, and a Publish
+// an earlier SendUID.
 func (rt *Runtime) Publish(topic string, v any, options ...SendOption) error {
 	return rt.broadcast(v, options, func(m any) error { return rt.reg.Publish(topic, m, nil) })
 }
 
-// SendUID is Publish to the channels of a user.
+// SendUID is Publish to the channels of a user; of the order see there.
 func (rt *Runtime) SendUID(uid string, v any, options ...SendOption) error {
 	return rt.broadcast(v, options, func(m any) error { return rt.reg.SendUID(uid, m, nil) })
 }
 
-// SendAll is Publish to all channels.
+// SendAll is Publish to all channels; of the order see there.
 func (rt *Runtime) SendAll(v any, options ...SendOption) error {
 	return rt.broadcast(v, options, func(m any) error { return rt.reg.SendAll(m, nil) })
 }

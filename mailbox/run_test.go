@@ -49,7 +49,9 @@ func TestARunIsItsMessages(t *testing.T) {
 		}
 		number := 0
 		taken, takenBytes := 0, 0
-		post := func(f *fake, number, size int, p Policy) { _ = f.Post(Item{Message: number, Size: size, Extra: true}, p) }
+		post := func(f *fake, number, size int, p Policy) {
+			_ = f.Post(Item{Message: number, Size: size, Extra: true}, p)
+		}
 		t.Repeat(map[string]func(*rapid.T){
 			"post": func(t *rapid.T) {
 				number++

@@ -7,8 +7,8 @@
 // Publishing is not: a publish is accepted, with its place in the order of its
 // topic, and a shard delivers it.
 //
-//	Join, Leave, Add, Remove ───────► set: buckets of at most 1024 members
-//	                                   ▲ one bucket a turn
+//	Join, Leave, Add, Remove ───────► set: buckets of at most 128 members
+//	                                   ▲ one wave to one bucket a step
 //	Publish, SendUID, SendAll ──► queue of the set ──► shard actor ──► Deliver
 //	presence: 0→1, 1→0 (grace) ──► news of the shard ─────┘ └──► watchers
 //
@@ -19,8 +19,12 @@
 //     Remove began. It gets none that was accepted before it joined. A message
 //     under way while it leaves may or may not reach it.
 //   - All members of a topic see its messages in one order, in which each
-//     publisher's keep theirs.
-//   - A shard delivers one bucket of one publish, then turns to the next topic
+//     publisher's keep theirs. So do those of a uid, and all (SendAll). Between
+//     two of these there is no order: one publisher's may overtake each other.
+//   - Publishes that wait for one set are delivered together, as a wave of at
+//     most 128: each member gets all of them, then the next member does. A wave
+//     takes those that wait when it begins; none waits for a wave to fill.
+//   - A shard delivers one wave to one bucket, then turns to the next topic
 //     that waits: a broadcast to a million holds up neither a join nor the
 //     publishes of other topics. The lock is never held while a Deliver runs,
 //     and an unchanged topic is read without copying.
