@@ -271,7 +271,7 @@ func everyCallbackReadsTheRequest(t *testing.T) {
 			who, _ := r.Context().Value(session{}).(string)
 			heard <- strings.Join([]string{where, r.Method, r.URL.Path, r.PathValue("room"), r.URL.Query().Get("q"), r.Header.Get("X-Mine"), who}, " ")
 		}
-		s := play(t, d, actors.Options{}, actors.Callbacks{
+		s := play(t, d, actors.Options{KeepHeader: []string{"X-Mine"}}, actors.Callbacks{
 			Open: func(c *actors.Channel) {
 				hear("open", c)
 				c.After(0, func() { hear("timer", c) })

@@ -132,12 +132,19 @@ func TestClosingAStreamEndsTheResponse(t *testing.T) {
 	})
 }
 
-// The request stays readable: header, path values, and what middleware put into
+// The request stays readable: the header as far as that was asked for (all of it
+// in Open), path values, and what middleware put into
 // its context.
 func TestTheRequestStaysReadable(t *testing.T) {
 	type key struct{}
-	s := play(t, actors.DriverAuto, actors.Options{}, actors.Callbacks{Message: func(c *actors.Channel, _ actors.Message) {
+	var opened http.Header
+	s := play(t, actors.DriverAuto, actors.Options{KeepHeader: []string{"x-mine"}}, actors.Callbacks{Open: func(c *actors.Channel) {
+		opened = c.Request().Header
+	}, Message: func(c *actors.Channel, _ actors.Message) {
 		r := c.Request()
+		if opened.Get("X-Other") != "too" || opened.Get("Upgrade") == "" || len(r.Header) != 1 {
+			t.Errorf("the header is %q in Open and %q later", opened, r.Header)
+		}
 		who, _ := r.Context().Value(key{}).(string)
 		_ = c.Send(strings.Join([]string{r.Method, r.PathValue("room"), r.URL.Query().Get("q"), r.Header.Get("X-Mine"), r.Host, who, r.RemoteAddr}, " "))
 	}})
@@ -148,7 +155,7 @@ func TestTheRequestStaysReadable(t *testing.T) {
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	p, _, err := transporttest.DialPeer(t.Context(), "ws"+strings.TrimPrefix(srv.URL, "http")+"/rooms/blue?q=1",
-		transporttest.WithHeader(http.Header{"X-Mine": {"yes"}}))
+		transporttest.WithHeader(http.Header{"X-Mine": {"yes"}, "X-Other": {"too"}}))
 	must(t, err)
 	must(t, p.WriteText("ask"))
 	host := strings.TrimPrefix(srv.URL, "http://")

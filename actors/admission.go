@@ -52,7 +52,7 @@ func (rt *Runtime) enter(c *Channel) error {
 	if rt.state != Running {
 		return ErrStopped
 	}
-	if err := rt.roomLocked(c.uid, c.remote()); err != nil {
+	if err := rt.roomLocked(c.UID(), c.origin.remote()); err != nil {
 		return err
 	}
 	rt.live++
@@ -72,11 +72,11 @@ func (rt *Runtime) leave(c *Channel) {
 }
 
 func (rt *Runtime) countLocked(c *Channel, n int) {
-	if rt.cfg.MaxPerUID > 0 && c.uid != "" {
-		count(&rt.crowd.uids, c.uid, n)
+	if rt.cfg.MaxPerUID > 0 && c.UID() != "" {
+		count(&rt.crowd.uids, c.UID(), n)
 	}
 	if rt.cfg.MaxPerIP > 0 {
-		if net, ok := network(c.remote()); ok {
+		if net, ok := network(c.origin.remote()); ok {
 			count(&rt.crowd.nets, net, n)
 		}
 	}

@@ -18,10 +18,9 @@ import (
 // mailbox. Its methods may be called from any goroutine, also after it closed.
 type Channel struct {
 	// Immutable after the actor was spawned.
-	ep      *Endpoint
-	uid     string
-	pid     *actor.PID
-	framing transport.Framing
+	ep     *Endpoint
+	pid    *actor.PID
+	origin origin
 
 	partial atomic.Uint32 // shared, and here for its size: bytes of a message that is not whole yet
 
@@ -32,7 +31,7 @@ type Channel struct {
 	// Shared.
 	end     atomic.Pointer[ending]  // why it closes; the first to set it wins
 	coming  atomic.Pointer[arrival] // from the HTTP handler to the actor
-	request atomic.Pointer[requestRecord]
+	request atomic.Pointer[requestRest]
 	aside   *aside        // guarded by mu; nil while there is nothing in it
 	losses  atomic.Uint32 // messages lost while it was open
 	mu      sync.Mutex    // guards what follows
@@ -186,13 +185,13 @@ func (c *Channel) ID() string { return c.pid.Id }
 func (c *Channel) PID() *actor.PID { return c.pid }
 
 // UID is the user that Authorize named, or "".
-func (c *Channel) UID() string { return c.uid }
+func (c *Channel) UID() string { return c.origin.uid() }
 
 // Runtime is the one the channel lives in.
 func (c *Channel) Runtime() *Runtime { return c.ep.rt }
 
 // Framing tells what the channel's messages are laid into.
-func (c *Channel) Framing() transport.Framing { return c.framing }
+func (c *Channel) Framing() transport.Framing { return c.origin.framing }
 
 // IsWebSocket reports whether the peer can send messages too.
 func (c *Channel) IsWebSocket() bool { return c.Framing() == transport.FramingWebSocket }
@@ -254,7 +253,7 @@ func (c *Channel) LastEventID() string {
 	if r == nil {
 		return ""
 	}
-	return r.Header.Get("Last-Event-ID")
+	return r.Header.Get(lastEventID)
 }
 
 // OnClose has f called exactly once when the channel has closed and its
@@ -390,7 +389,7 @@ func (c *Channel) WatchPresence(topic string) { c.ep.rt.reg.Watch(topic, c.pid) 
 func (c *Channel) UnwatchPresence(topic string) { c.ep.rt.reg.Unwatch(topic, c.pid) }
 
 // RemoteAddr is the peer's address as the request told it.
-func (c *Channel) RemoteAddr() net.Addr { return remoteAddr(c.remote()) }
+func (c *Channel) RemoteAddr() net.Addr { return remoteAddr(c.origin.remote()) }
 
 type remoteAddr string
 

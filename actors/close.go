@@ -135,7 +135,7 @@ func (c *Channel) cutsOff(cause supervisor.Cause) bool {
 	case supervisor.CauseHandlerFailed, supervisor.CauseHandlerStuck:
 		return true
 	case supervisor.CauseDrained, supervisor.CauseRuntimeStopped, supervisor.CauseStopped, supervisor.CauseKicked:
-		return c.framing == transport.FramingStream // an event is whole, a body has a shape of its own
+		return c.origin.framing == transport.FramingStream // an event is whole, a body has a shape of its own
 	}
 	return manner(cause) == hurried || c.incomplete
 }
@@ -324,11 +324,11 @@ func (c *Channel) tellEnd() {
 	m := &end
 	rt := c.ep.rt
 	if n := c.losses.Load(); n > 0 {
-		rt.event(supervisor.Lost{ID: c.pid.Id, UID: c.uid, Count: int(n)})
+		rt.event(supervisor.Lost{ID: c.pid.Id, UID: c.UID(), Count: int(n)})
 	}
 	// Reported first: a callback that never returns has been delivered too.
 	rt.event(supervisor.Closed{
-		ID: c.pid.Id, UID: c.uid, Cause: m.Cause, Code: m.Code, Reason: m.Reason, Err: m.Err,
+		ID: c.pid.Id, UID: c.UID(), Cause: m.Cause, Code: m.Code, Reason: m.Reason, Err: m.Err,
 		Open: time.Duration(rt.now() - c.openedAt), Sent: c.sent, Received: c.received,
 	})
 	c.last(inClose, m)
@@ -355,7 +355,7 @@ func (c *Channel) guarded(at where, f func()) {
 
 func (c *Channel) reportLast(at where, f *mailbox.Failure) {
 	c.ep.rt.event(supervisor.HandlerFailed{
-		ID: c.pid.Id, UID: c.uid, Where: at.String(), Message: f.Message, Reason: f.Reason, Stack: f.Stack,
+		ID: c.pid.Id, UID: c.UID(), Where: at.String(), Message: f.Message, Reason: f.Reason, Stack: f.Stack,
 		Directive: actor.Directive(c.directive),
 	})
 }

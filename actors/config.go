@@ -121,6 +121,12 @@ type Options struct {
 	// channel and say how the answer begins. Sends wait until Open.
 	Prepare func(c *Channel, head *Head)
 
+	// KeepHeader names the fields of the request's header that Channel.Request has
+	// once Open has returned, such as "User-Agent"; "*" stands for all. What is
+	// kept takes memory for as long as the channel lives. Until then, so in
+	// Authorize, Prepare and Open, the whole header is there. Default: none.
+	KeepHeader []string
+
 	// Refuse writes the answers with which the endpoint refuses a request:
 	// 400, 405 or 426 for a bad handshake, 403 for an origin or by Authorize, 429
 	// for MaxPerUID and MaxPerIP, 503 for MaxChannels and HandshakeRate and while

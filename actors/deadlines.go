@@ -141,7 +141,7 @@ func (c *Channel) overdue(passed func(int64, time.Duration) bool) *ending {
 
 // keepAlive asks a silent peer whether it is there.
 func (c *Channel) keepAlive(o *Options, passed func(int64, time.Duration) bool) {
-	if o.PingInterval <= 0 || c.congested || c.framing == transport.FramingStream {
+	if o.PingInterval <= 0 || c.congested || c.origin.framing == transport.FramingStream {
 		return
 	}
 	if c.pingAt != 0 {
@@ -149,7 +149,7 @@ func (c *Channel) keepAlive(o *Options, passed func(int64, time.Duration) bool) 
 		return
 	}
 	since := c.lastIn
-	if c.framing == transport.FramingSSE {
+	if c.origin.framing == transport.FramingSSE {
 		since = max(c.lastData, c.lastIn)
 	}
 	if !passed(since, o.PingInterval) {
@@ -161,7 +161,7 @@ func (c *Channel) keepAlive(o *Options, passed func(int64, time.Duration) bool) 
 			c.flush()
 		}
 	}
-	if c.framing == transport.FramingSSE || c.unreadUntil() > now {
+	if c.origin.framing == transport.FramingSSE || c.unreadUntil() > now {
 		c.lastIn = now // nobody hears an answer, but a ping that cannot be written tells the end: wait for the next interval
 		passed(now, o.PingInterval)
 		return

@@ -60,6 +60,9 @@ func (o Options) withDefaults(from Options) Options {
 	if o.Subprotocols == nil {
 		o.Subprotocols = from.Subprotocols
 	}
+	if o.KeepHeader == nil {
+		o.KeepHeader = from.KeepHeader
+	}
 	if o.Next == nil {
 		o.Next = from.Next
 	}
@@ -113,6 +116,11 @@ func (o Options) check() error {
 	for _, p := range o.Subprotocols {
 		if !transport.IsToken(p) {
 			return &ConfigError{"Options.Subprotocols", p, "a token as of RFC 9110 §5.6.2"}
+		}
+	}
+	for _, name := range o.KeepHeader {
+		if !transport.IsToken(name) { // as "*" is
+			return &ConfigError{"Options.KeepHeader", name, "names of header fields, or \"*\""}
 		}
 	}
 	for _, f := range []struct {

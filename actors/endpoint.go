@@ -300,7 +300,7 @@ func (ep *Endpoint) refuseSpawn(w http.ResponseWriter, r *http.Request, err erro
 // link answers the request with a link of the kind it asks for.
 func (ep *Endpoint) link(w http.ResponseWriter, r *http.Request, c *Channel, head *Head) (transport.Link, error) {
 	if !c.IsWebSocket() {
-		return ep.links.Stream(w, r, c.framing, head.Status, head.Header)
+		return ep.links.Stream(w, r, c.origin.framing, head.Status, head.Header)
 	}
 	spoken := pick(head.Subprotocol, head.Header.Get("Sec-WebSocket-Protocol"), w.Header().Get("Sec-WebSocket-Protocol"))
 	if spoken != "" {
@@ -366,8 +366,11 @@ func (ep *Endpoint) Open(link transport.Link, r *http.Request, uid string) (*Cha
 
 // newChannel spawns the actor of a channel that has no link yet.
 func (ep *Endpoint) newChannel(r *http.Request, uid string, framing transport.Framing) (*Channel, error) {
-	c := &Channel{ep: ep, uid: uid, framing: framing}
-	if r != nil && r.URL != nil {
+	if r != nil && r.URL == nil {
+		r = nil
+	}
+	c := &Channel{ep: ep, origin: originOf(r, uid, framing)}
+	if r != nil {
 		c.setRequest(r)
 	}
 	if err := ep.rt.enter(c); err != nil {

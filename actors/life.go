@@ -59,7 +59,7 @@ func (c *Channel) open() {
 	if !c.began {
 		c.began = true
 		rt.event(supervisor.Opened{
-			ID: c.pid.Id, UID: c.uid, Remote: c.remote(),
+			ID: c.pid.Id, UID: c.UID(), Remote: c.origin.remote(),
 			Framing: c.link.Framing().String(), Driver: c.link.Driver().String(),
 		})
 	}
@@ -82,7 +82,7 @@ func (c *Channel) open() {
 // beginEvents tells a client of server-sent events that it is connected, unless
 // the handler has said otherwise.
 func (c *Channel) beginEvents() {
-	if c.framing == transport.FramingSSE && !c.begun && !c.box.NoFirst() && c.IsOpen() {
+	if c.origin.framing == transport.FramingSSE && !c.begun && !c.box.NoFirst() && c.IsOpen() {
 		c.begun = true
 		body, err := c.link.Begin(nil, -1)
 		c.answer = uint32(c.link.Queued())

@@ -159,7 +159,7 @@ func (c *Channel) begin(s *sending, last bool) error {
 			length = s.source.length
 		case s.packet == nil:
 			length = 0
-		case c.framing == transport.FramingStream:
+		case c.origin.framing == transport.FramingStream:
 			length = int64(len(s.packet.Data()))
 		}
 	}
@@ -304,7 +304,7 @@ func (c *Channel) dropActive() {
 	a.source.giveUp()
 	c.box.Settle(1, a.it.Size+a.bytes)
 	c.unsent(a.it)
-	if a.inside || a.it.Last || c.framing == transport.FramingStream && a.source.single() {
+	if a.inside || a.it.Last || c.origin.framing == transport.FramingStream && a.source.single() {
 		c.incomplete = true
 	}
 	if a.inside {

@@ -37,7 +37,7 @@ func (s *sink) Writable() { (*Channel)(s).box.Raise(sigWritable) }
 type subscriber Channel
 
 func (s *subscriber) PID() *actor.PID { return s.pid }
-func (s *subscriber) UID() string     { return s.uid }
+func (s *subscriber) UID() string     { return s.origin.uid() }
 
 // Deliver hands over what was broadcast.
 func (s *subscriber) Deliver(message any) {
@@ -228,7 +228,7 @@ func (o *owner) Failed(f mailbox.Failure) {
 		c.finishWith(ending{cause: supervisor.CauseHandlerFailed})
 	}
 	c.ep.rt.event(supervisor.HandlerFailed{
-		ID: c.pid.Id, UID: c.uid, Where: at.String(), Message: f.Message, Reason: f.Reason, Stack: f.Stack, Directive: actor.Directive(c.directive),
+		ID: c.pid.Id, UID: c.UID(), Where: at.String(), Message: f.Message, Reason: f.Reason, Stack: f.Stack, Directive: actor.Directive(c.directive),
 	})
 	c.parkPoison(f.Message)
 	c.resume()
@@ -269,7 +269,7 @@ func (o *owner) Fenced(f mailbox.Failure) {
 		c.directive = directive(actor.StopDirective)
 	}
 	c.ep.rt.event(supervisor.HandlerStuck{
-		ID: c.pid.Id, UID: c.uid, Where: at.String(), For: f.For, Stack: f.Stack, Directive: actor.Directive(c.directive),
+		ID: c.pid.Id, UID: c.UID(), Where: at.String(), For: f.For, Stack: f.Stack, Directive: actor.Directive(c.directive),
 	})
 	if c.phase == closed {
 		c.stuckAtTheEnd(at)

@@ -7,24 +7,20 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
+	"unique"
 )
 
-// requestRecord is a request as it is kept with an open channel: the bytes of
-// its head, which are a fraction of what an http.Request takes, and what the
-// head does not say.
-type requestRecord struct {
-	text  string // the head (none yet while there is whole), and behind its empty line the peer's address
-	extra *requestExtra
-	whole *http.Request // until Open has returned; then the text has to do
-}
-
-// requestExtra is what most requests have nothing of.
-type requestExtra struct {
-	paths  []string // names and values of path parameters, in turn
-	tls    *tls.ConnectionState
-	ctx    context.Context // of the application; nil if only net/http's own
-	target *requestTarget  // nil: the one of the head
+// requestRest is what of a request does not follow from the channel's origin. Nil
+// for most channels once they are open.
+type requestRest struct {
+	whole  *http.Request        // until Open has returned; then the rest has to do
+	head   string               // "": a plain GET, and no header is kept
+	paths  []string             // names and values of path parameters, in turn
+	tls    *tls.ConnectionState //
+	ctx    context.Context      // of the application; nil if only net/http's own
+	target *requestTarget       // nil: the one of the head
 }
 
 // requestTarget is what a request is for, where parsing it anew would not tell: an
@@ -35,36 +31,30 @@ type requestTarget struct {
 }
 
 // oddTarget is nil for a path with a query that is as the client has sent it.
-func oddTarget(r *http.Request) *requestTarget {
+func (c *Channel) oddTarget(r *http.Request) *requestTarget {
 	u := r.URL
 	plain := url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery}
-	if *u == plain && strings.HasPrefix(u.Path, "/") && r.RequestURI == u.RequestURI() {
+	if *u == plain && strings.HasPrefix(u.Path, "/") && r.RequestURI == u.RequestURI() && r.RequestURI == c.origin.uri() {
 		return nil
 	}
 	return &requestTarget{r.RequestURI, *u}
 }
 
-// Request is the request that made the channel, with its header, its path
-// values, and the values that the application put into its context; it has no
-// body, and its context does not end. Each call after Open may return another copy.
+// Request is the request that made the channel, with its path values and the
+// values that the application put into its context; it has no body, and its
+// context does not end. Once Open has returned, of its header there are only the
+// fields that [Options].KeepHeader names, and Last-Event-ID; each call may then
+// return another copy. Nil: the channel was made without one.
 func (c *Channel) Request() *http.Request {
-	switch rec := c.request.Load(); {
-	case rec == nil:
+	rest := c.request.Load()
+	switch {
+	case rest != nil && rest.whole != nil:
+		return rest.whole
+	case c.origin.host == unique.Handle[string]{}:
 		return nil
-	case rec.whole != nil:
-		return rec.whole
 	default:
-		return rec.restore()
+		return c.restoreRequest(rest)
 	}
-}
-
-func (c *Channel) remote() string {
-	rec := c.request.Load()
-	if rec == nil {
-		return ""
-	}
-	_, remote, _ := strings.Cut(rec.text, endOfHead)
-	return remote
 }
 
 // setRequest keeps r for as long as Open runs.
@@ -77,9 +67,7 @@ func (c *Channel) setRequest(r *http.Request) {
 	kept.TransferEncoding, kept.Trailer = nil, nil
 	kept.Body = http.NoBody
 	kept.ContentLength = 0
-	// The address is what was counted for MaxPerIP: the application may write into
-	// the request.
-	c.request.Store(&requestRecord{whole: kept, text: endOfHead + r.RemoteAddr})
+	c.request.Store(&requestRest{whole: kept})
 }
 
 // serversOwn reports whether nobody but net/http has put anything into a
@@ -97,67 +85,103 @@ var plainContext = func() reflect.Type {
 	return reflect.TypeOf(ctx)
 }()
 
-// packRequest exchanges the request for its record.
+// packRequest exchanges the request for what is kept of it.
 func (c *Channel) packRequest() {
-	if rec := c.request.Load(); rec != nil && rec.whole != nil {
-		c.request.Store(record(rec.whole, c.remote()))
+	if rest := c.request.Load(); rest != nil && rest.whole != nil {
+		c.request.Store(c.restOf(rest.whole))
 	}
 }
 
-const endOfHead = "\r\n\r\n"
-
-func record(r *http.Request, remote string) *requestRecord {
-	var b strings.Builder
-	extra := requestExtra{tls: r.TLS, target: oddTarget(r)}
-	uri := "/"
-	if extra.target == nil {
-		uri = r.RequestURI
+func (c *Channel) restOf(r *http.Request) *requestRest {
+	rest := requestRest{tls: r.TLS, target: c.oddTarget(r)}
+	header := keptHeader(r.Header, c.ep.opts.KeepHeader)
+	if r.Method != http.MethodGet || r.Proto != "HTTP/1.1" || r.Host != c.origin.host.Value() || header != nil {
+		var b strings.Builder
+		c.writeHead(&b, r.Method, r.Proto, r.Host, rest.target == nil)
+		_ = header.Write(&b) // a Builder does not fail
+		b.WriteString("\r\n")
+		rest.head = strings.Clone(b.String())
 	}
-	b.WriteString(r.Method + " " + uri + " " + r.Proto + "\r\nHost: " + r.Host + "\r\n")
-	_ = r.Header.Write(&b) // a Builder does not fail
-	b.WriteString("\r\n" + remote)
-	rec := &requestRecord{text: strings.Clone(b.String())}
 	if r.Context() != context.Background() {
-		extra.ctx = r.Context()
+		rest.ctx = r.Context()
 	}
 	for pattern := r.Pattern; ; {
-		_, rest, ok := strings.Cut(pattern, "{")
+		_, after, ok := strings.Cut(pattern, "{")
 		if !ok {
 			break
 		}
-		name, after, _ := strings.Cut(rest, "}")
+		name, behind, _ := strings.Cut(after, "}")
 		if name = strings.TrimSuffix(name, "..."); name != "$" && name != "" {
-			extra.paths = append(extra.paths, name, r.PathValue(name))
+			rest.paths = append(rest.paths, name, r.PathValue(name))
 		}
-		pattern = after
+		pattern = behind
 	}
-	if extra.tls != nil || extra.ctx != nil || extra.paths != nil || extra.target != nil {
-		rec.extra = &extra
+	if rest.head == "" && rest.tls == nil && rest.ctx == nil && rest.paths == nil && rest.target == nil {
+		return nil
 	}
-	return rec
+	return &rest
 }
 
-func (rec *requestRecord) restore() *http.Request {
-	_, remote, _ := strings.Cut(rec.text, endOfHead)
-	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(rec.text[:len(rec.text)-len(remote)])))
+// keptHeader is what the application asked for, and what its own API needs.
+func keptHeader(h http.Header, names []string) http.Header {
+	if slices.Contains(names, "*") {
+		return h
+	}
+	var kept http.Header
+	keep := func(name string) {
+		if values := h.Values(name); len(values) > 0 {
+			if kept == nil {
+				kept = http.Header{}
+			}
+			kept[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	keep(lastEventID)
+	for _, name := range names {
+		keep(name)
+	}
+	return kept
+}
+
+const lastEventID = "Last-Event-Id"
+
+// writeHead begins a head as net/http would read it.
+func (c *Channel) writeHead(b *strings.Builder, method, proto, host string, plain bool) {
+	uri := "/"
+	if plain {
+		uri = c.origin.uri()
+	}
+	b.WriteString(method + " " + uri + " " + proto + "\r\nHost: " + host + "\r\n")
+}
+
+func (c *Channel) restoreRequest(rest *requestRest) *http.Request {
+	if rest == nil {
+		rest = &requestRest{}
+	}
+	head := rest.head
+	if head == "" {
+		var b strings.Builder
+		c.writeHead(&b, http.MethodGet, "HTTP/1.1", c.origin.host.Value(), rest.target == nil)
+		b.WriteString("\r\n")
+		head = b.String()
+	}
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head)))
 	if err != nil {
 		// The head was written from a request that had been parsed.
 		r = &http.Request{URL: &url.URL{Path: "/"}, Header: http.Header{}}
 	}
-	r.Body, r.RemoteAddr = http.NoBody, remote
+	r.Body, r.RemoteAddr = http.NoBody, c.origin.remote()
 	r.ContentLength, r.TransferEncoding = 0, nil
-	if x := rec.extra; x != nil {
-		if x.ctx != nil {
-			r = r.WithContext(x.ctx)
-		}
-		r.TLS = x.tls
-		if t := x.target; t != nil {
-			u := t.url
-			r.RequestURI, r.URL = t.uri, &u
-		}
-		for i := 0; i < len(x.paths); i += 2 {
-			r.SetPathValue(x.paths[i], x.paths[i+1])
-		}
+	if rest.ctx != nil {
+		r = r.WithContext(rest.ctx)
+	}
+	r.TLS = rest.tls
+	if t := rest.target; t != nil {
+		u := t.url
+		r.RequestURI, r.URL = t.uri, &u
+	}
+	for i := 0; i < len(rest.paths); i += 2 {
+		r.SetPathValue(rest.paths[i], rest.paths[i+1])
 	}
 	return r
 }

@@ -331,8 +331,8 @@ func (c *Channel) body(v any, o sendOptions) (*transport.Packet, *source, error)
 		return nil, nil, &ArgumentError{"the value sent Whole or AsText", fmt.Sprintf("a %T", v), "an io.Reader or a sequence"}
 	} else {
 		p, err := packet(v)
-		if err == nil && !c.framing.Carries(p) {
-			return nil, nil, fmt.Errorf("%w: a %T on %v", ErrFraming, v, c.framing)
+		if err == nil && !c.origin.framing.Carries(p) {
+			return nil, nil, fmt.Errorf("%w: a %T on %v", ErrFraming, v, c.origin.framing)
 		}
 		if err == nil && o.plain {
 			p = p.Uncompressed()

@@ -63,10 +63,10 @@ func newSource(c *Channel, v any, o sendOptions) *source {
 	s := &source{
 		c: c, value: v, length: -1,
 		piece: min(pieceBytes, max(c.ep.opts.MailboxBytes, 64)),
-		whole: o.whole, text: o.text || c.framing == transport.FramingSSE, plain: o.plain,
+		whole: o.whole, text: o.text || c.origin.framing == transport.FramingSSE, plain: o.plain,
 		turn: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
-	if o.close && c.framing == transport.FramingStream { // it may be an ordinary response
+	if o.close && c.origin.framing == transport.FramingStream { // it may be an ordinary response
 		s.length = lengthOf(v)
 	}
 	return s
@@ -174,8 +174,8 @@ func (s *source) each(v any, length int64, deep int) error {
 	if err != nil {
 		return err
 	}
-	if !s.c.framing.Carries(p) {
-		return fmt.Errorf("%w: a %T on %v", ErrFraming, v, s.c.framing)
+	if !s.c.origin.framing.Carries(p) {
+		return fmt.Errorf("%w: a %T on %v", ErrFraming, v, s.c.origin.framing)
 	}
 	return s.hand(p, false)
 }
@@ -385,7 +385,7 @@ func (c *Channel) closeReader(r io.Closer) {
 func (c *Channel) sourceFailed(reason any) error {
 	e := &HandlerError{Where: "source", Reason: reason, Stack: debug.Stack()}
 	c.ep.rt.event(supervisor.HandlerFailed{
-		ID: c.pid.Id, UID: c.uid, Where: e.Where, Reason: reason, Stack: e.Stack, Directive: actor.ResumeDirective,
+		ID: c.pid.Id, UID: c.UID(), Where: e.Where, Reason: reason, Stack: e.Stack, Directive: actor.ResumeDirective,
 	})
 	return e
 }

@@ -98,7 +98,7 @@ func TestClientsHearEachOther(t *testing.T) {
 }
 
 func TestTheHandlersOfAnApplicationAreInThePicture(t *testing.T) {
-	inRoom(t, actors.Config{}, func(s *actorstest.Sim) {
+	inRoom(t, actors.Config{Options: actors.Options{KeepHeader: []string{"X-Client"}}}, func(s *actorstest.Sim) {
 		if resp := s.ExpectRefused(http.StatusForbidden, "/chat"); resp.StatusCode != 403 {
 			t.Error(resp.Status)
 		}
