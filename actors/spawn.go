@@ -40,7 +40,7 @@ func (rt *Runtime) nextName() string {
 }
 
 // sharedBuckets is how many of protoactor's 1,024 buckets channels live in.
-const sharedBuckets = 64
+const sharedBuckets = 32
 
 // findHomes notes the buckets that names of channels may fall into.
 func (rt *Runtime) findHomes() {

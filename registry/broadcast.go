@@ -34,11 +34,14 @@ func (sh *shard) publish(k kind, name string, msg any, except *Member) error {
 		if sh.stopped {
 			return ErrStopped
 		}
-		s := sh.lookup(k, name)
-		if s == nil || s.count == 0 {
+		s, alone := sh.lookup(k, name), sh.alone(k, name)
+		if alone == nil && (s == nil || s.count == 0) {
 			return nil
 		}
 		if sh.outstanding < sh.registry.queue {
+			if alone != nil {
+				s = sh.gather(alone.subscriber.UID(), alone)
+			}
 			sh.accept(s, msg, except)
 			return nil
 		}

@@ -47,6 +47,9 @@ func (r *Registry) Present(topic string) iter.Seq2[string, int] {
 func (sh *shard) count(k kind, name string) int {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	if sh.alone(k, name) != nil {
+		return 1
+	}
 	if s := sh.lookup(k, name); s != nil {
 		return int(s.count)
 	}
@@ -76,11 +79,15 @@ func (sh *shard) read(s **set, k kind, name string, n int) (members []*Member, m
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if n == 0 {
+		if m := sh.alone(k, name); m != nil {
+			return []*Member{m}, true
+		}
 		*s = sh.lookup(k, name)
 	}
 	if *s == nil || n >= (*s).buckets() {
 		return nil, false
 	}
+	(*s).listed = true
 	return (*s).members(n), true
 }
 
@@ -95,13 +102,21 @@ type entry struct {
 func (r *Registry) names(k kind, departing bool) iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
 		for _, sh := range r.shards {
-			sets := sh.topics
-			if k == ofUID {
-				sets = sh.uids
-			}
-			if !pieces(sh, sets, func(name string, s *set) (int, bool) {
+			size := func(_ string, s *set) (int, bool) {
 				return int(s.count), s.count > 0 || departing && s.presence != nil
-			}, yield) {
+			}
+			more := false
+			if k == ofTopic {
+				more = pieces(sh, sh.topics, size, yield)
+			} else {
+				more = pieces(sh, sh.uids, func(uid string, m *Member) (int, bool) {
+					if s := m.crowd(); s != nil {
+						return size(uid, s)
+					}
+					return 1, true
+				}, yield)
+			}
+			if !more {
 				return
 			}
 		}

@@ -37,6 +37,9 @@ type set struct {
 	presence *presence // nil while there is nothing to remember
 	count    int32
 	kind     kind
+	listed   bool // somebody may still read members that were listed
+
+	stand *Member // of a uid: what is in the map
 }
 
 // rest is the further buckets of a big set.

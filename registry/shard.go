@@ -18,8 +18,9 @@ type shard struct {
 	// protoactor is called.
 	mu     sync.Mutex
 	topics map[string]*set
-	uids   map[string]*set
-	all    *set // of the shard of all, nil for the others
+	uids   map[string]*Member // the only one, or who stands for a set; see uid.go
+	all    *set               // of the shard of all, nil for the others
+	spare  []*set             // used ones of uids
 
 	ready       queue[*set] // sets with accepted publishes, by turns
 	news        queue[news] // transitions to tell
@@ -44,7 +45,7 @@ type shard struct {
 }
 
 func newShard(r *Registry) *shard {
-	sh := &shard{registry: r, topics: map[string]*set{}, uids: map[string]*set{}, token: &turn{}}
+	sh := &shard{registry: r, topics: map[string]*set{}, uids: map[string]*Member{}, token: &turn{}}
 	sh.room.L = &sh.mu
 	return sh
 }
@@ -66,34 +67,38 @@ func (sh *shard) release() {
 	}
 }
 
-// lookup is the set, nil if there is none. mu is held.
+// lookup is the set, nil if there is none, as of a uid whose only member is alone.
+// mu is held.
 func (sh *shard) lookup(k kind, name string) *set {
 	switch k {
 	case ofTopic:
 		return sh.topics[name]
 	case ofUID:
-		return sh.uids[name]
+		if m := sh.uids[name]; m != nil {
+			return m.crowd()
+		}
+		return nil
 	default:
 		return sh.all
 	}
 }
 
-// ensure is the set, made if there is none. mu is held.
+// ensure is the set of a topic or of all, made if there is none. mu is held.
 func (sh *shard) ensure(k kind, name string) *set {
 	s := sh.lookup(k, name)
 	if s == nil {
 		s = &set{shard: sh, name: name, kind: k}
-		if k == ofTopic {
-			sh.topics[name] = s
-		} else {
-			sh.uids[name] = s
-		}
+		sh.topics[name] = s
 	}
 	return s
 }
 
 // tidy forgets a set that nothing speaks for any more. mu is held.
 func (sh *shard) tidy(s *set) {
+	if s.kind == ofUID && s.count == 1 {
+		sh.scatter(s)
+		return
+	}
 	if s.count > 0 || s.head != nil {
 		return
 	}
@@ -107,6 +112,7 @@ func (sh *shard) tidy(s *set) {
 		delete(sh.topics, s.name)
 	case ofUID:
 		delete(sh.uids, s.name)
+		sh.discard(s)
 	case ofAll: // stays
 	}
 }
@@ -123,15 +129,11 @@ func (sh *shard) add(k kind, uid string, m *Member) {
 	if gone || sh.stopped {
 		return
 	}
-	s := sh.ensure(k, uid)
 	if k == ofAll {
-		m.inAll = s.add(m)
+		m.inAll = sh.all.add(m)
 		return
 	}
-	m.inUID = s.add(m)
-	if s.count == 1 {
-		sh.arrived(s, uid)
-	}
+	sh.addToUID(uid, m)
 }
 
 // remove takes m out of all or of its uid.
@@ -147,6 +149,9 @@ func (sh *shard) remove(k kind, uid string, m *Member) {
 		return
 	}
 	s := sh.lookup(k, uid)
+	if s == nil {
+		s = sh.gather(uid, m)
+	}
 	s.remove(*at)
 	*at = 0
 	if k == ofUID && s.count == 0 {

@@ -157,17 +157,20 @@ func (sh *shard) announce(s *set, uid string, online bool) {
 	if sh.stopped {
 		return
 	}
-	topic, watchers := s.name, []*actor.PID(nil)
 	if s.kind == ofUID {
-		topic = ""
-		if all := sh.registry.watchers.Load(); all != nil {
-			watchers = *all
-		}
-	} else if s.presence != nil {
-		watchers = s.presence.watchers
+		sh.announceUID(uid, online)
+	} else if p := s.presence; p != nil && len(p.watchers) > 0 {
+		sh.news.push(news{p.watchers, &Presence{s.name, uid, online}})
 	}
-	if len(watchers) > 0 {
-		sh.news.push(news{watchers, &Presence{topic, uid, online}})
+}
+
+// announceUID is announce for the whole runtime.
+func (sh *shard) announceUID(uid string, online bool) {
+	if sh.stopped {
+		return
+	}
+	if all := sh.registry.watchers.Load(); all != nil && len(*all) > 0 {
+		sh.news.push(news{*all, &Presence{"", uid, online}})
 	}
 }
 
