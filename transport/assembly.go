@@ -9,6 +9,10 @@ import (
 // assembly is what a link keeps while a frame or a message has arrived in part.
 // A link that is between messages has none.
 type assembly struct {
+	// The part of a header that has arrived.
+	stash    [maxHeader]byte
+	stashLen uint8
+
 	// The frame whose payload is arriving.
 	frame   header // length: payload bytes still to come
 	inFrame bool

@@ -163,8 +163,8 @@ type Link interface {
 	Framing() Framing
 	Driver() Driver
 
-	// RemoteAddr and LocalAddr are made when asked for. LocalAddr, and on some
-	// links RemoteAddr, is nil after Release.
+	// RemoteAddr and LocalAddr are made when asked for. LocalAddr is nil after
+	// Release; so is RemoteAddr on some links, and once the connection is lost.
 	RemoteAddr() net.Addr
 	LocalAddr() net.Addr
 

@@ -13,7 +13,7 @@ type conn struct {
 	out    *queue // nil while nothing waits
 	queued uint64 // bytes, encoded
 	passed uint64 // bytes the wire took; some may still be unsent
-	err    error  // why output ended; final
+	broken *error // why output ended; final
 	layout layout
 	flags  flags
 }
@@ -91,8 +91,8 @@ func (c *conn) sendable(p *Packet) error {
 		return ErrReleased
 	case c.flags.has(flagClosing):
 		return ErrClosing
-	case c.err != nil:
-		return c.err
+	case c.broken != nil:
+		return *c.broken
 	case !c.layout.carries(p):
 		return ErrUnsupported
 	}
@@ -119,20 +119,32 @@ func (c *conn) Flush() error {
 	if c.flags.has(flagReleased) {
 		return ErrReleased
 	}
-	if c.err != nil {
-		return c.err
+	if c.broken != nil {
+		return *c.broken
 	}
 	if c.out == nil {
-		_, c.err = c.wire.writev(nil)
+		_, err := c.wire.writev(nil)
+		c.failed(err)
 	} else {
 		c.drain()
 	}
-	if c.err != nil {
+	if c.broken != nil {
 		c.dropQueue()
-		return c.err
+		return *c.broken
 	}
 	c.finish()
-	return c.err
+	if c.broken != nil {
+		return *c.broken
+	}
+	return nil
+}
+
+// failed notes why output has ended, if it has.
+func (c *conn) failed(err error) {
+	if err != nil {
+		why := err // nothing is allocated for nil
+		c.broken = &why
+	}
 }
 
 func (c *conn) drain() {
@@ -143,7 +155,7 @@ func (c *conn) drain() {
 		c.passed += uint64(n)
 		c.out.advance(n, c.layout)
 		if err != nil || n < total {
-			c.err = err
+			c.failed(err)
 			break
 		}
 		if c.out.first == len(c.out.packets) {
@@ -167,13 +179,13 @@ func (c *conn) finish() {
 		c.wire.wake()
 	case !c.flags.has(flagReusable) && c.flags.has(flagFinWanted):
 		c.flags |= flagFinDone
-		c.err = c.wire.closeWrite()
+		c.failed(c.wire.closeWrite())
 	}
 }
 
 func (c *conn) CloseWrite() {
 	c.flags |= flagFinWanted
-	if !c.flags.has(flagReleased) && c.err == nil {
+	if !c.flags.has(flagReleased) && c.broken == nil {
 		c.finish()
 	}
 }
@@ -184,7 +196,7 @@ func (c *conn) pushClose(code uint16, reason string) {
 		return
 	}
 	c.flags |= flagClosing
-	if c.err != nil {
+	if c.broken != nil {
 		return
 	}
 	switch {

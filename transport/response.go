@@ -35,8 +35,8 @@ func (l *streamLink) Begin(h *Head, length int64) (bool, error) {
 		return l.body, ErrBegun
 	case l.begun:
 		return l.body, nil
-	case l.err != nil:
-		return false, l.err
+	case l.broken != nil:
+		return false, *l.broken
 	}
 	if err := CheckHead(h); err != nil {
 		return false, err
@@ -163,10 +163,10 @@ func (l *streamLink) endsWithConnection() bool {
 // said tells whether the client may take the response for complete: all that it
 // needs for that is with the wire.
 func (l *streamLink) said() bool {
-	return l.begun && l.out == nil && l.err == nil && (l.flags.has(flagClosing) || l.body && l.left == 0)
+	return l.begun && l.out == nil && l.broken == nil && (l.flags.has(flagClosing) || l.body && l.left == 0)
 }
 
 // complete tells whether the response has reached the system whole.
 func (l *streamLink) complete() bool {
-	return l.begun && l.flags.has(flagClosing) && l.err == nil && l.out == nil && l.wire.unsent() == 0 && !l.short()
+	return l.begun && l.flags.has(flagClosing) && l.broken == nil && l.out == nil && l.wire.unsent() == 0 && !l.short()
 }

@@ -5,17 +5,15 @@ import "bytes"
 // wsLink is the server's end of a WebSocket connection.
 //
 // Bytes come into a borrowed buffer. A frame that lies in it whole is copied out
-// and the buffer goes on to the next frame; the rest of an unfinished header goes
-// into stash, of an unfinished payload into the assembly. So a buffer is empty
+// and the buffer goes on to the next frame; the rest of an unfinished header or
+// payload goes into the assembly. So a buffer is empty
 // whenever Next has to read, and goes back at the latest when Next reports that
 // nothing whole is left.
 type wsLink struct {
 	conn
-	in       *readBuffer // nil unless it holds unparsed bytes
-	asm      *assembly   // nil unless a frame or message is incomplete
-	deflate  *deflate    // nil unless compression was agreed on
-	stash    [maxHeader]byte
-	stashLen uint8
+	in      *readBuffer // nil unless it holds unparsed bytes
+	asm     *assembly   // nil unless a frame or message is incomplete
+	deflate *deflate    // nil unless compression was agreed on
 }
 
 // Begin: the head is that of the handshake.
@@ -158,7 +156,6 @@ func (l *wsLink) dropAssembly() {
 		l.asm.free(l.cfg.Reserve)
 		l.asm = nil
 	}
-	l.stashLen = 0
 }
 
 func (l *wsLink) dropInput() {
@@ -259,7 +256,7 @@ func (l *wsLink) Discard() {
 
 func (l *wsLink) Release() {
 	if !l.flags.has(flagReleased) {
-		goodbye := l.flags.has(flagPeerClose) && l.flags.has(flagClosing) && !l.flags.has(flagEnded) && l.err == nil && l.Pending() == 0
+		goodbye := l.flags.has(flagPeerClose) && l.flags.has(flagClosing) && !l.flags.has(flagEnded) && l.broken == nil && l.Pending() == 0
 		l.retire()
 		if !goodbye || !partWays(l.wire) {
 			l.wire.close()

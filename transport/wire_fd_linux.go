@@ -44,7 +44,7 @@ type fdWire struct {
 	sink   Sink // set before the poller can see the wire
 	fd     int32
 	bits   atomic.Uint32
-	remote netip.AddrPort // not valid: a Unix socket
+	client *net.TCPAddr // as a PROXY header told; nil: the socket knows
 }
 
 const (
@@ -99,8 +99,8 @@ func (w *fdWire) open(p *Poller, c net.Conn) error {
 	if err != nil {
 		return fmt.Errorf("transport: duplicate descriptor: %w", err)
 	}
-	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		w.remote = a.AddrPort()
+	if p, ok := c.(*proxied); ok {
+		w.client, _ = p.RemoteAddr().(*net.TCPAddr)
 	}
 	boundNotSentOf(uintptr(fd))
 	w.poller, w.fd = p, int32(fd)
@@ -308,7 +308,7 @@ func (w *fdWire) yield(to func(net.Conn, []byte)) bool {
 		c, err := net.FileConn(file)
 		file.Close()
 		if err == nil {
-			to(told(c, w.remote), nil)
+			to(told(c, w.client.AddrPort()), nil)
 		}
 	}()
 	return true
@@ -318,14 +318,15 @@ func (w *fdWire) hold()          {}
 func (w *fdWire) driver() Driver { return DriverPoller }
 
 func (w *fdWire) remoteAddr() net.Addr {
-	if w.remote.IsValid() {
-		return net.TCPAddrFromAddrPort(w.remote)
+	if w.client != nil {
+		return w.client
 	}
-	return &net.UnixAddr{Net: "unix"}
+	return addressOf(unix.Getpeername(int(w.fd)))
 }
 
-func (w *fdWire) localAddr() net.Addr {
-	sa, err := unix.Getsockname(int(w.fd))
+func (w *fdWire) localAddr() net.Addr { return addressOf(unix.Getsockname(int(w.fd))) }
+
+func addressOf(sa unix.Sockaddr, err error) net.Addr {
 	if err != nil {
 		return nil
 	}

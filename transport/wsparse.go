@@ -37,25 +37,27 @@ func (l *wsLink) begin() (Incoming, bool) {
 	var h header
 	var n int
 	var f *Fault
-	if l.stashLen == 0 {
+	if a := l.asm; a == nil || a.stashLen == 0 {
 		h, n, f = parseHeader(b, l.allowed())
 		if n == 0 && f == nil {
-			l.stashLen = uint8(copy(l.stash[:], b))
+			a = l.assemble()
+			a.stashLen = uint8(copy(a.stash[:], b))
 			l.in.r = l.in.w
 			return Incoming{}, false
 		}
 	} else {
 		// The stash is never a whole header, so at least one byte of b is used.
-		had := int(l.stashLen)
-		have := had + copy(l.stash[had:], b)
-		h, n, f = parseHeader(l.stash[:have], l.allowed())
+		had := int(a.stashLen)
+		have := had + copy(a.stash[had:], b)
+		h, n, f = parseHeader(a.stash[:have], l.allowed())
 		if n == 0 && f == nil {
-			l.stashLen = uint8(have)
+			a.stashLen = uint8(have)
 			l.in.r += have - had
 			return Incoming{}, false
 		}
 		n -= had
-		l.stashLen = 0
+		a.stashLen = 0
+		l.settle() // it may have been for the header alone
 	}
 	if f == nil {
 		f = l.admit(h)
@@ -77,16 +79,20 @@ func (l *wsLink) begin() (Incoming, bool) {
 			return l.wholeMessage(h, b[:h.length])
 		}
 	}
-	a := l.asm
-	if a == nil {
-		a = assemblies.Get().(*assembly)
-		l.asm = a
-	}
+	a := l.assemble()
 	a.frame, a.inFrame, a.phase, a.controlLen = h, true, 0, 0
 	if h.op == ws.OpText || h.op == ws.OpBinary {
 		a.op, a.compressed = Opcode(h.op), h.compressed
 	}
 	return l.resume()
+}
+
+// assemble is the assembly, made if there is none.
+func (l *wsLink) assemble() *assembly {
+	if l.asm == nil {
+		l.asm = assemblies.Get().(*assembly)
+	}
+	return l.asm
 }
 
 // allowed is the reserved bits that were agreed on.
