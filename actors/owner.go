@@ -103,6 +103,9 @@ func (o *owner) Received(message any) {
 	c.where = inNothing
 }
 
+// Self implements mailbox.Owner.
+func (o *owner) Self() (*actor.PID, *actor.ActorSystem) { return o.pid, o.ep.rt.system }
+
 // Overflow implements mailbox.Owner.
 func (o *owner) Overflow() {
 	(*Channel)(o).finishWith(ending{cause: supervisor.CauseSlowConsumer})

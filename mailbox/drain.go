@@ -75,16 +75,13 @@ func (m *Mailbox) requeue() {
 func (m *Mailbox) handleAndUnlock() {
 	for {
 		switch {
-		case m.fenced != nil:
-			f := m.fenced
-			m.fenced = nil
+		case m.rare != nil && m.rare.fenced != nil:
+			f := m.rare.fenced
+			m.rare.fenced = nil
 			m.mu.Unlock()
 			m.overran(*f)
-		case len(m.sys) > 0:
-			message := m.sys[0]
-			if m.sys = m.sys[1:]; len(m.sys) == 0 {
-				m.sys = nil
-			}
+		case m.sys != nil:
+			message := m.popSystem()
 			m.mu.Unlock()
 			m.handleSystem(message)
 		case m.paused || m.closed:
@@ -219,9 +216,9 @@ func (m *Mailbox) overran(f Failure) {
 	if m.owner == nil {
 		// An ordinary actor cannot be given a new context under its old one:
 		// it ends here.
-		if m.system != nil {
-			m.system.Logger().Error("an actor overran its deadline and was given up",
-				"self", m.self, "for", f.For, "stack", string(f.Stack))
+		if self, system := m.self(); system != nil {
+			system.Logger().Error("an actor overran its deadline and was given up",
+				"self", self, "for", f.For, "stack", string(f.Stack))
 		}
 		m.forceGone()
 		return
@@ -303,12 +300,13 @@ func (m *Mailbox) finish(message any) {
 		m.forceGone()
 		return
 	}
-	if m.system == nil {
+	self, system := m.self()
+	if system == nil {
 		m.gone()
 		return
 	}
-	p, there := m.system.ProcessRegistry.GetLocal(m.self.Id)
-	if !there || m.rare != nil && m.rare.process != nil && m.rare.process != p {
+	p, there := system.ProcessRegistry.GetLocal(self.Id)
+	if !there || m.ordinary != nil && m.ordinary.process != nil && m.ordinary.process != p {
 		m.gone()
 	}
 }
@@ -316,8 +314,8 @@ func (m *Mailbox) finish(message any) {
 // forceGone ends an actor that cannot be asked to: what it stopped on, or is
 // stuck in, is its own code.
 func (m *Mailbox) forceGone() {
-	if m.system != nil {
-		m.system.ProcessRegistry.Remove(m.self)
+	if self, system := m.self(); system != nil {
+		system.ProcessRegistry.Remove(self)
 	}
 	m.gone()
 }
@@ -332,8 +330,10 @@ func (m *Mailbox) gone() {
 	m.closed, m.sealed = true, true
 	m.signals, m.later = 0, 0
 	m.wakeWaiters()
-	sys := m.sys
-	m.sys = nil
+	var sys []any
+	for m.sys != nil {
+		sys = append(sys, m.popSystem())
+	}
 	var watchers []*actor.PID
 	if m.rare != nil {
 		watchers = m.rare.watchers

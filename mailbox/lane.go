@@ -23,29 +23,34 @@ type Item struct {
 
 const firstRing = 8
 
-// rings keeps the smallest rings for reuse; larger ones are left to the
+// ring is what a lane has while there is something in it.
+type ring struct {
+	items  []Item
+	head   int32
+	first  uint32         // sequence number of the item at head
+	latest map[any]uint32 // key → sequence number of the item that waits under it
+}
+
+// rings keeps those of the smallest size for reuse; larger ones are left to the
 // collector, so that a burst is not held for ever.
-var rings = sync.Pool{New: func() any { r := make([]Item, firstRing); return &r }}
+var rings = sync.Pool{New: func() any { return &ring{items: make([]Item, firstRing)} }}
 
 // lane is a ring of items that exists only while it holds some. It knows no
 // limit: its mailbox counts. Guarded by the mailbox's mutex.
 type lane struct {
-	ring   *[]Item
-	head   int32
-	n      int32
-	first  uint32         // sequence number of the item at head
-	count  int32          // messages: of a Run there are several in an item
-	latest map[any]uint32 // key → sequence number of the item that waits under it
+	*ring
+	n     int32
+	count int32 // messages: of a Run there are several in an item
 }
 
 func (l *lane) push(it Item) {
 	if l.ring == nil {
-		l.ring = rings.Get().(*[]Item)
+		l.ring = rings.Get().(*ring)
 	}
-	if int(l.n) == len(*l.ring) {
+	if int(l.n) == len(l.items) {
 		l.grow()
 	}
-	r := *l.ring
+	r := l.items
 	r[int(l.head+l.n)&(len(r)-1)] = it
 	if it.key != nil {
 		if l.latest == nil {
@@ -63,10 +68,10 @@ func (l *lane) pushFront(it Item) {
 		l.push(it)
 		return
 	}
-	if int(l.n) == len(*l.ring) {
+	if int(l.n) == len(l.items) {
 		l.grow()
 	}
-	r := *l.ring
+	r := l.items
 	l.head = (l.head - 1) & int32(len(r)-1)
 	l.first--
 	r[l.head] = it
@@ -75,20 +80,20 @@ func (l *lane) pushFront(it Item) {
 }
 
 func (l *lane) grow() {
-	old := *l.ring
-	next := make([]Item, 2*len(old))
-	copied := copy(next, old[l.head:])
-	copy(next[copied:], old[:l.head])
+	old := l.items
+	next := &ring{items: make([]Item, 2*len(old)), first: l.first, latest: l.latest}
+	copied := copy(next.items, old[l.head:])
+	copy(next.items[copied:], old[:l.head])
 	l.release()
-	l.ring, l.head = &next, 0
+	l.ring = next
 }
 
 // oldest is the item that pop would remove. The lane must not be empty.
-func (l *lane) oldest() *Item { return &(*l.ring)[l.head] }
+func (l *lane) oldest() *Item { return &l.items[l.head] }
 
 // pop removes the oldest item. The lane must not be empty.
 func (l *lane) pop() Item {
-	r := *l.ring
+	r := l.items
 	it := r[l.head]
 	r[l.head] = Item{}
 	if it.key != nil && l.latest[it.key] == l.first {
@@ -111,7 +116,7 @@ func (l *lane) remove(drop func(Item) bool) {
 	if l.n == 0 {
 		return
 	}
-	r := *l.ring
+	r := l.items
 	at := func(i int32) *Item { return &r[int(l.head+i)&(len(r)-1)] }
 	kept := int32(0)
 	l.count, l.latest = 0, nil
@@ -139,18 +144,22 @@ func (l *lane) remove(drop func(Item) bool) {
 // waiting is the place of the item that waits under key, or nil. What it
 // points to is valid until the lane is next changed.
 func (l *lane) waiting(key any) *Item {
+	if l.n == 0 {
+		return nil
+	}
 	seq, ok := l.latest[key]
 	if !ok {
 		return nil
 	}
-	r := *l.ring
+	r := l.items
 	return &r[(int(l.head)+int(seq-l.first))&(len(r)-1)]
 }
 
 func (l *lane) release() {
-	if l.ring != nil && len(*l.ring) == firstRing {
-		clear(*l.ring)
+	if len(l.items) == firstRing {
+		clear(l.items)
+		l.head, l.latest = 0, nil
 		rings.Put(l.ring)
 	}
-	l.ring, l.head = nil, 0
+	l.ring = nil
 }

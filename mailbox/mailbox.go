@@ -76,6 +76,10 @@ type Signals uint32
 // last two may be called under the mailbox's lock; the rest
 // while draining, never concurrently.
 type Owner interface {
+	// Self is the actor, and its system. It may be called at any time, and from
+	// any goroutine; nil in a test that has none.
+	Self() (*actor.PID, *actor.ActorSystem)
+
 	// Route sees a message that arrived by PID first, and reports whether it has
 	// taken effect: else it is the handler's. An error makes it a dead letter.
 	Route(message any) (handled bool, err error)
@@ -137,10 +141,8 @@ const (
 // of them with [Producer]. It must not be copied.
 type Mailbox struct {
 	// Immutable after Init and RegisterHandlers.
-	cfg    *Config
-	owner  Owner // nil: an ordinary actor's
-	self   *actor.PID
-	system *actor.ActorSystem
+	cfg   *Config
+	owner Owner // nil: an ordinary actor's
 
 	// Owned by the goroutine that drains.
 	inv     actor.MessageInvoker
@@ -164,25 +166,68 @@ type Mailbox struct {
 	signals  Signals
 	later    Signals // for the next turn
 	unpaid   int32   // messages taken from the outbox, not settled
-	sys      []any
+	sys      *system // the latest system message that waits, or nil
 	in, out  lane
-	bytes    int // of the outbox and of what is unpaid
-	outBytes int // of these, what waits in the outbox
-	inBytes  int // of the inbox
-	fenced   *Failure
+	bytes    int      // of the outbox and of what is unpaid
+	outBytes int      // of these, what waits in the outbox
+	inBytes  int      // of the inbox
 	worker   *worker  // that drains now
 	next     *Mailbox // in the dispatcher's queue
 	rare     *rare    // nil while there is nothing in it
+
+	ordinary *ordinary // set by RegisterHandlers; nil if there is an owner
+}
+
+// ordinary is who a mailbox without an owner belongs to.
+type ordinary struct {
+	self    *actor.PID
+	system  *actor.ActorSystem
+	process actor.Process // its own, among later ones of its name
+}
+
+// self is the actor, and its system; nil in a mailbox that never got one.
+func (m *Mailbox) self() (*actor.PID, *actor.ActorSystem) {
+	switch {
+	case m.owner != nil:
+		return m.owner.Self()
+	case m.ordinary != nil:
+		return m.ordinary.self, m.ordinary.system
+	}
+	return nil, nil
 }
 
 // rare is what most mailboxes never have.
 type rare struct {
 	heldAt   time.Time     // since when the owner is held up; zero: it is not
 	lost     []lostItem    // outcomes that wait to be told
-	process  actor.Process // an ordinary actor's own, among later ones of its name
+	fenced   *Failure      // a call that overran
 	room     chan struct{} // closed when there may be room; nil while nobody waits
 	timed    int           // items of the outbox that have a By
 	watchers []*actor.PID
+}
+
+// system is a system message that waits.
+type system struct {
+	message any
+	next    *system // after the latest: the oldest
+}
+
+// pushSystem and popSystem keep the order. mu is held.
+func (m *Mailbox) pushSystem(message any) {
+	s := &system{message: message}
+	s.next = s
+	if last := m.sys; last != nil {
+		s.next, last.next = last.next, s
+	}
+	m.sys = s
+}
+
+func (m *Mailbox) popSystem() any {
+	first := m.sys.next
+	if m.sys.next = first.next; first == m.sys {
+		m.sys = nil
+	}
+	return first.message
 }
 
 // rarely gives the rare state a place.
@@ -226,11 +271,10 @@ func Producer(cfg *Config) actor.MailboxProducer {
 // not used: mailboxes run on the one of their Config.
 func (m *Mailbox) RegisterHandlers(inv actor.MessageInvoker, _ actor.Dispatcher) {
 	m.inv = inv
-	if ctx, ok := inv.(actor.Context); ok && m.self == nil {
-		m.self, m.system = ctx.Self(), ctx.ActorSystem()
-		if m.owner == nil {
-			m.rarely().process, _ = m.system.ProcessRegistry.GetLocal(m.self.Id)
-		}
+	if ctx, ok := inv.(actor.Context); ok && m.owner == nil && m.ordinary == nil {
+		self, system := ctx.Self(), ctx.ActorSystem()
+		process, _ := system.ProcessRegistry.GetLocal(self.Id)
+		m.ordinary = &ordinary{self, system, process}
 	}
 }
 
@@ -269,7 +313,7 @@ func (m *Mailbox) runnable() bool {
 	if !m.started {
 		return false
 	}
-	if len(m.sys) > 0 || m.fenced != nil {
+	if m.sys != nil || m.rare != nil && m.rare.fenced != nil {
 		return true
 	}
 	if m.paused || m.closed {

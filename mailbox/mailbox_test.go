@@ -109,7 +109,13 @@ func (f *fake) Failed(x Failure) {
 }
 func (f *fake) Fenced(x Failure) { f.note("fenced %v", x.Message) }
 func (f *fake) Stopping()        { f.note("stopping"); f.Empty(); f.Terminate() }
-func (f *fake) Gone()            { f.note("gone") }
+func (f *fake) Self() (*actor.PID, *actor.ActorSystem) {
+	if ctx, ok := f.inv.(actor.Context); ok {
+		return ctx.Self(), ctx.ActorSystem()
+	}
+	return nil, nil
+}
+func (f *fake) Gone() { f.note("gone") }
 
 // hear makes a mailbox with an owner, whose actor notes what it hears.
 func (b *bench) hear(cfg Config, manual bool, receive func(*fake, actor.Context)) (*fake, *actor.PID) {
@@ -165,7 +171,7 @@ func TestSystemMessagesComeBeforeSignalsBeforeTheInbox(t *testing.T) {
 	})
 }
 
-func pid0(f *fake) *actor.PID { return f.self }
+func pid0(f *fake) *actor.PID { pid, _ := f.Self(); return pid }
 
 func TestNothingRunsBeforeStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -20,7 +20,7 @@ func (m *Mailbox) PostSystemMessage(message any) {
 	if _, ok := message.(*actor.Stop); ok {
 		m.stopped = true
 	}
-	m.sys = append(m.sys, message)
+	m.pushSystem(message)
 	m.scheduleAndUnlock()
 }
 

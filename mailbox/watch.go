@@ -28,11 +28,12 @@ func (m *Mailbox) unwatch(who *actor.PID) {
 }
 
 func (m *Mailbox) tellTerminated(watcher *actor.PID) {
-	if m.system == nil {
+	self, system := m.self()
+	if system == nil {
 		return
 	}
-	if p, ok := m.system.ProcessRegistry.Get(watcher); ok {
-		p.SendSystemMessage(watcher, &actor.Terminated{Who: m.self})
+	if p, ok := system.ProcessRegistry.Get(watcher); ok {
+		p.SendSystemMessage(watcher, &actor.Terminated{Who: self})
 	}
 }
 
@@ -41,15 +42,16 @@ func (m *Mailbox) deadLetter(message any) {
 		m.owner.DeadLetter(message)
 		return
 	}
-	if m.system == nil {
+	self, system := m.self()
+	if system == nil {
 		return
 	}
 	defer func() {
 		// Subscribers to dead letters run in here: a panic of theirs must not
 		// cost what else waits its outcome.
 		if reason := recover(); reason != nil {
-			m.system.Logger().Error("panic in a subscriber to dead letters", "pid", m.self.Id, "reason", reason)
+			system.Logger().Error("panic in a subscriber to dead letters", "pid", self.Id, "reason", reason)
 		}
 	}()
-	m.system.DeadLetter.SendUserMessage(m.self, message)
+	system.DeadLetter.SendUserMessage(self, message)
 }
