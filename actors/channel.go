@@ -22,8 +22,6 @@ type Channel struct {
 	pid    *actor.PID
 	origin origin
 
-	partial atomic.Uint32 // shared, and here for its size: bytes of a message that is not whole yet
-
 	box    mailbox.Mailbox
 	member registry.Member
 	timer  supervisor.Timer
@@ -34,6 +32,7 @@ type Channel struct {
 	request atomic.Pointer[requestRest]
 	aside   *aside        // guarded by mu; nil while there is nothing in it
 	losses  atomic.Uint32 // messages lost while it was open
+	partial atomic.Uint32 // bytes of a message that is not whole yet
 	mu      sync.Mutex    // guards what follows
 	gone    bool          // the actor has ended
 	over    bool          // what OnClose registered has run
@@ -60,20 +59,41 @@ type Channel struct {
 	sigs       mailbox.Signals // heard and not yet acted upon
 	answer     uint32          // how many bytes our answer to the request has, once it is queued
 	link       transport.Link
-	flight     *flight           // taken from the outbox, not written
-	passing    *passing          // nil while there is nothing in it
-	pace       *pace             // nil while it is not limited, or has all it may send
-	window     supervisor.Window // recent failures
-	openedAt   int64             // nanoseconds of Runtime.now, as those that follow
-	lastIn     int64             // a sign of life
-	lastData   int64             // a message, either way
-	pingAt     int64             // an unanswered ping was sent; 0: none
-	stallAt    int64             // since when the kernel takes nothing; 0: it does
-	closeBy    int64             // when a close that is under way is cut short
-	armed      int64             // when the timer fires; 0: it does not
-	stallMark  uint64            // link.Taken then
-	sent       uint64            // messages written
-	received   uint64            // messages delivered
+	flight     *flight  // taken from the outbox, not written
+	passing    *passing // nil while there is nothing in it
+	strain     *strain  // nil while all goes well
+	openedAt   int64    // nanoseconds of Runtime.now, as those that follow
+	lastIn     int64    // a sign of life
+	lastData   int64    // a message, either way
+	pingAt     int64    // an unanswered ping was sent; 0: none
+	armed      int64    // when the timer fires; 0: it does not
+	sent       uint64   // messages written
+	received   uint64   // messages delivered
+}
+
+// strain is what a channel has that is congested, has failed, is closing, or may be
+// sent less. Owned by the actor.
+type strain struct {
+	pace      pace              // zero: the peer has all it may send
+	window    supervisor.Window // recent failures
+	stallAt   int64             // since when the kernel takes nothing, as openedAt; 0: it does
+	stallMark uint64            // link.Taken then
+	closeBy   int64             // when a close that is under way is cut short, as openedAt
+}
+
+// strained gives it a place.
+func (c *Channel) strained() *strain {
+	if c.strain == nil {
+		c.strain = new(strain)
+	}
+	return c.strain
+}
+
+// ease drops it when there is nothing left in it.
+func (c *Channel) ease() {
+	if c.strain != nil && *c.strain == (strain{}) {
+		c.strain = nil
+	}
 }
 
 // aside is what most channels never have. Guarded by the channel's mutex.

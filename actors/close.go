@@ -43,7 +43,7 @@ func (c *Channel) beginClose() {
 	if e.quick || e.cause == supervisor.CauseOverBudget { // others wait for what it holds
 		patience = min(patience, quickClose)
 	}
-	c.closeBy = later(c.ep.rt.now(), patience)
+	c.strained().closeBy = later(c.ep.rt.now(), patience)
 	if a := c.active(); a != nil {
 		a.since = c.ep.rt.now()
 	}
@@ -66,7 +66,7 @@ const sourcePatience = 250 * time.Millisecond
 func (c *Channel) cutShort() {
 	c.dropActive()
 	c.box.Empty()
-	c.closeBy = later(c.ep.rt.now(), min(c.ep.opts.CloseTimeout, quickClose))
+	c.strained().closeBy = later(c.ep.rt.now(), min(c.ep.opts.CloseTimeout, quickClose))
 	c.flush()
 }
 

@@ -62,10 +62,10 @@ func (c *Channel) passedWhileClosing(passed func(int64, time.Duration) bool) {
 		}
 	}
 	switch {
-	case c.phase == closed || !passed(c.closeBy, 0):
+	case c.phase == closed || !passed(c.strained().closeBy, 0):
 	case c.phase == flushing && !c.closing && !c.congested:
 		if c.cutShort(); c.phase != closed {
-			passed(c.closeBy, 0)
+			passed(c.strained().closeBy, 0)
 		}
 	default:
 		c.finish()
@@ -76,13 +76,13 @@ func (c *Channel) passedWhileClosing(passed func(int64, time.Duration) bool) {
 func (c *Channel) passedWhileOpen(o *Options, passed func(int64, time.Duration) bool) *ending {
 	if c.congested {
 		taken := c.link.Taken()
-		if taken != c.stallMark {
+		if taken != c.strained().stallMark {
 			c.progressed(taken)
 		}
 		if c.answering(taken) {
 			since := c.openedAt
 			if !c.IsWebSocket() {
-				since = c.stallAt // a stream's head may have waited for the first send
+				since = c.strained().stallAt // a stream's head may have waited for the first send
 			}
 			if passed(since, o.HandshakeTimeout) {
 				return &ending{cause: supervisor.CauseHandshakeTimeout}
@@ -92,7 +92,7 @@ func (c *Channel) passedWhileOpen(o *Options, passed func(int64, time.Duration) 
 				// and tell nobody before what came behind it is taken as well.
 				passed(c.ep.rt.now(), o.WriteTimeout)
 			}
-		} else if o.WriteTimeout > 0 && passed(c.stallAt, o.WriteTimeout) {
+		} else if o.WriteTimeout > 0 && passed(c.strained().stallAt, o.WriteTimeout) {
 			return &ending{cause: supervisor.CauseWriteTimeout}
 		}
 	}

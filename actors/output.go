@@ -351,9 +351,9 @@ func (c *Channel) watchCongestion() {
 	stuck := c.link.Pending() > 0
 	taken := c.link.Taken()
 	if stuck && !c.congested {
-		c.stallAt = c.ep.rt.now()
+		c.strained().stallAt = c.ep.rt.now()
 	}
-	if stuck && (!c.congested || taken != c.stallMark) {
+	if stuck && (!c.congested || taken != c.strained().stallMark) {
 		c.progressed(taken)
 	}
 	if stuck == c.congested {
@@ -366,7 +366,9 @@ func (c *Channel) watchCongestion() {
 		c.checkDeadlines()
 		return
 	}
-	c.stallAt = 0
+	s := c.strained()
+	s.stallAt, s.stallMark = 0, 0
+	c.ease()
 	if c.armed == 0 {
 		c.box.Raise(sigTimer) // for keepalive, which has waited
 	}
@@ -377,12 +379,12 @@ func (c *Channel) watchCongestion() {
 // of ours, which a goroutine writes and so is under way for a moment, is no data.
 func (c *Channel) progressed(taken uint64) {
 	now := c.ep.rt.now()
-	c.stallMark = taken
+	c.strained().stallMark = taken
 	if c.flight != nil || c.active() != nil {
 		c.lastData = now
 	}
 	if !c.answering(taken) {
-		c.stallAt = now
+		c.strained().stallAt = now
 	}
 }
 

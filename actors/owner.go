@@ -209,7 +209,8 @@ func (o *owner) Stopping() {
 	case c.link == nil:
 		c.finish()
 	case c.phase >= flushing: // it was closing before, with more patience
-		c.closeBy = min(c.closeBy, c.ep.rt.now()+int64(quickClose))
+		s := c.strained()
+		s.closeBy = min(s.closeBy, c.ep.rt.now()+int64(quickClose))
 		c.checkDeadlines()
 	}
 }
@@ -226,7 +227,7 @@ func (o *owner) Failed(f mailbox.Failure) {
 	case c.phase == closed:
 		c.directive = directive(actor.StopDirective)
 		c.box.Raise(sigFinish)
-	case !c.window.Fail(c.ep.rt.at(c.ep.rt.now()), c.ep.opts.Intensity):
+	case !c.strained().window.Fail(c.ep.rt.at(c.ep.rt.now()), c.ep.opts.Intensity):
 		c.directive = directive(actor.StopDirective)
 		c.finishWith(ending{cause: supervisor.CauseHandlerFailed})
 	}
@@ -267,7 +268,7 @@ func (o *owner) Fenced(f mailbox.Failure) {
 	c.directive = directive(actor.RestartDirective)
 	c.passingly().failure = nil
 	c.noteFailure(at, f)
-	over := !c.window.Fail(c.ep.rt.at(c.ep.rt.now()), c.ep.opts.Intensity)
+	over := !c.strained().window.Fail(c.ep.rt.at(c.ep.rt.now()), c.ep.opts.Intensity)
 	if over || c.ep.opts.CloseStuck || c.phase == closed {
 		c.directive = directive(actor.StopDirective)
 	}

@@ -63,10 +63,11 @@ type pace struct {
 // unreadUntil is until when the peer is left unread for what it has sent; 0: it
 // is not.
 func (c *Channel) unreadUntil() int64 {
-	if c.pace == nil || c.ep.opts.CloseOverRate {
+	if c.strain == nil || c.ep.opts.CloseOverRate {
 		return 0
 	}
-	return max(c.ep.messages.ready(c.pace.messages), c.ep.bytes.ready(c.pace.bytes))
+	p := &c.strain.pace
+	return max(c.ep.messages.ready(p.messages), c.ep.bytes.ready(p.bytes), 0)
 }
 
 // throttled reports whether the peer has to wait, and if so has the channel's
@@ -86,15 +87,13 @@ func (c *Channel) charge(messages, bytes int) bool {
 	if ep.messages == (meter{}) && ep.bytes == (meter{}) {
 		return true
 	}
-	now := ep.rt.now()
-	if c.pace == nil {
-		c.pace = new(pace)
-	} else if ep.opts.CloseOverRate {
+	now, p := ep.rt.now(), &c.strained().pace
+	if ep.opts.CloseOverRate {
 		reason := ""
 		switch {
-		case ep.messages.ready(c.pace.messages) > now:
+		case ep.messages.ready(p.messages) > now:
 			reason = "too many messages"
-		case ep.bytes.ready(c.pace.bytes) > now:
+		case ep.bytes.ready(p.bytes) > now:
 			reason = "too many bytes"
 		}
 		if reason != "" {
@@ -102,14 +101,15 @@ func (c *Channel) charge(messages, bytes int) bool {
 			return false
 		}
 	}
-	c.pace.messages = ep.messages.spend(c.pace.messages, now, messages)
-	c.pace.bytes = ep.bytes.spend(c.pace.bytes, now, bytes)
+	p.messages = ep.messages.spend(p.messages, now, messages)
+	p.bytes = ep.bytes.spend(p.bytes, now, bytes)
 	return true
 }
 
 // forgetPace drops the buckets if they are full: they cost an idle channel nothing.
 func (c *Channel) forgetPace(now int64) {
-	if p := c.pace; p != nil && max(p.messages, p.bytes) <= now {
-		c.pace = nil
+	if s := c.strain; s != nil && max(s.pace.messages, s.pace.bytes) <= now {
+		s.pace = pace{}
+		c.ease()
 	}
 }

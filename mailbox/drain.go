@@ -56,7 +56,7 @@ func (m *Mailbox) turnAndUnlock() {
 		if goexit {
 			reason = ErrGoexit
 		}
-		m.failed(Failure{Message: m.current, Reason: reason, Stack: debug.Stack()})
+		m.failed(Failure{Message: m.worker.current, Reason: reason, Stack: debug.Stack()})
 		if goexit {
 			m.requeue()
 		}
@@ -148,14 +148,14 @@ func (m *Mailbox) Call(about any, f func()) {
 // Begin marks the start of application code, and End its end, where Call will
 // not do. If the call was fenced off meanwhile, End ends the goroutine.
 func (m *Mailbox) Begin(about any) (call uint64) {
-	m.current = about
+	m.worker.current = about
 	return m.gate.enter()
 }
 
 // End is the end of what Begin began.
 func (m *Mailbox) End(call uint64) {
 	m.gate.leave(call)
-	m.current = nil
+	m.worker.current = nil
 }
 
 // Guard is Call for code whose panic must not restart the actor: it is
@@ -174,7 +174,7 @@ func (m *Mailbox) Guard(about any, f func()) (failure *Failure) {
 				panic(reason)
 			}
 			failure = &Failure{Message: about, Reason: reason, Stack: debug.Stack()}
-			m.current = nil
+			m.worker.current = nil
 		}
 	}()
 	call := m.Begin(about)
@@ -195,7 +195,7 @@ func (m *Mailbox) InvokeGuarded(message any) *Failure {
 func (m *Mailbox) Abandon() { m.forceGone() }
 
 func (m *Mailbox) failed(f Failure) {
-	m.current = nil
+	m.worker.current = nil
 	if m.owner != nil {
 		m.owner.Failed(f)
 	}
@@ -212,7 +212,7 @@ func (m *Mailbox) failed(f Failure) {
 }
 
 func (m *Mailbox) overran(f Failure) {
-	m.current = nil
+	m.worker.current = nil
 	if m.owner == nil {
 		// An ordinary actor cannot be given a new context under its old one:
 		// it ends here.

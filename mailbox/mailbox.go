@@ -146,7 +146,6 @@ type Mailbox struct {
 
 	// Owned by the goroutine that drains.
 	inv     actor.MessageInvoker
-	current any // the message in the application's hands
 	halting bool
 	left    int32 // messages until others have a turn
 

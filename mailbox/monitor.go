@@ -164,7 +164,7 @@ func (d *Dispatcher) fence(o overdue, stack []byte) {
 	}
 	d.mu.Unlock()
 	m.mu.Lock()
-	m.rarely().fenced = &Failure{Message: m.current, Stack: stack, For: o.took}
+	m.rarely().fenced = &Failure{Message: o.w.current, Stack: stack, For: o.took}
 	m.worker, m.state = nil, idle
 	m.scheduleAndUnlock()
 }

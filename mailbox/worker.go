@@ -15,6 +15,11 @@ type worker struct {
 	goid uint64        // set before it drains anything
 
 	box  atomic.Pointer[Mailbox] // what it drains now
+
+	// The message in the application's hands. Of this goroutine; of the monitor
+	// once it has fenced off the call.
+	current any
+
 	runs atomic.Uint32           // how many it has drained
 
 	// Guarded by the dispatcher's mutex.
