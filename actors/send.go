@@ -163,8 +163,8 @@ func (c *Channel) sendMessage(m Message) error {
 	} else {
 		p = transport.NewOnce(m.Op, m.Data)
 	}
-	if !c.framing.Carries(p) {
-		return fmt.Errorf("%w: a %T on %v", ErrFraming, m, c.framing)
+	if !c.origin.framing.Carries(p) {
+		return fmt.Errorf("%w: a %T on %v", ErrFraming, m, c.origin.framing)
 	}
 	return c.post(mailbox.Item{Message: p, Size: p.Size()}, Policy{})
 }
