@@ -369,7 +369,7 @@ func (ep *Endpoint) newChannel(r *http.Request, uid string, framing transport.Fr
 	if r != nil && r.URL == nil {
 		r = nil
 	}
-	c := &Channel{ep: ep, origin: originOf(r, uid, framing)}
+	c := &Channel{ep: ep, origin: originOf(ep.rt.nextName(), r, uid, framing)}
 	if r != nil {
 		c.setRequest(r)
 	}
@@ -377,7 +377,7 @@ func (ep *Endpoint) newChannel(r *http.Request, uid string, framing transport.Fr
 		return nil, err
 	}
 	c.box.Init(&ep.box, (*owner)(c))
-	if err := ep.spawn(c, false, ep.rt.nextName()); err != nil {
+	if err := ep.spawn(c, false, c.origin.name()); err != nil {
 		ep.rt.leave(c)
 		return nil, err
 	}
