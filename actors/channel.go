@@ -162,7 +162,7 @@ const (
 	closed                // the link is released
 )
 
-// directive is an actor.Directive in one byte: a channel of 569 would take 640.
+// directive is an actor.Directive in one byte: a channel of 481 would take 512.
 type directive uint8
 
 // where is what the handler is being called for.

@@ -18,7 +18,7 @@ func (m *Member) crowd() *set {
 	return nil
 }
 
-// alone is the only member of a uid that has no set, or nil.
+// alone is the only member of a uid that has no set, or nil. mu is held.
 func (sh *shard) alone(k kind, uid string) *Member {
 	if k == ofUID {
 		if m := sh.uids[uid]; m != nil && m.crowd() == nil {
@@ -31,7 +31,8 @@ func (sh *shard) alone(k kind, uid string) *Member {
 // keptSets is how many sets of uids a shard keeps for those that need one next.
 const keptSets = 64
 
-// gather makes the set of a uid that has none, with m, if that is not nil, in it.
+// gather makes the set of a uid that has none, with its only member in it. mu is
+// held, as in what follows.
 func (sh *shard) gather(uid string, m *Member) *set {
 	var s *set
 	if last := len(sh.spare) - 1; last >= 0 {
@@ -42,9 +43,7 @@ func (sh *shard) gather(uid string, m *Member) *set {
 	}
 	s.name = uid
 	sh.uids[uid] = s.stand
-	if m != nil {
-		m.inUID = s.add(m)
-	}
+	m.inUID = s.add(m)
 	return s
 }
 
