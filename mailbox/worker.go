@@ -14,13 +14,13 @@ type worker struct {
 	wake chan struct{} // from whoever took it off the idle list; closed by Close
 	goid uint64        // set before it drains anything
 
-	box  atomic.Pointer[Mailbox] // what it drains now
+	box atomic.Pointer[Mailbox] // what it drains now
 
 	// The message in the application's hands. Of this goroutine; of the monitor
 	// once it has fenced off the call.
 	current any
 
-	runs atomic.Uint32           // how many it has drained
+	runs atomic.Uint32 // how many it has drained
 
 	// Guarded by the dispatcher's mutex.
 	blocked   bool // the monitor counts on it no more, until it comes back
