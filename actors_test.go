@@ -70,7 +70,7 @@ var outsideCore = map[string][]string{
 	"transport":  {"github.com/gobwas/ws", "github.com/klauspost/compress", "github.com/pires/go-proxyproto", "golang.org/x/sys"},
 	"supervisor": {"github.com/asynkron/protoactor-go"},
 	"registry":   {"github.com/asynkron/protoactor-go"},
-	"actors":     {"github.com/asynkron/protoactor-go", "github.com/google/uuid", "golang.org/x/time"},
+	"actors":     {"github.com/asynkron/protoactor-go", "github.com/google/uuid", "github.com/twmb/murmur3", "golang.org/x/time"},
 }
 
 func TestImportsFollowTheMap(t *testing.T) {

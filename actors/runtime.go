@@ -47,8 +47,7 @@ type Runtime struct {
 	standard  mailbox.Config // of the runtime's own actors
 	stats     stats
 	names     atomic.Uint64
-	sources   tally            // goroutines that read for channels
-	homes     map[any]struct{} // where names may fall; immutable
+	sources   tally // goroutines that read for channels
 
 	handshakes *rate.Limiter // nil: no limit
 	sweeps     sweeps
@@ -139,8 +138,8 @@ func Start(cfg Config) (*Runtime, error) {
 			// dead letter, which outlives the runtime.
 			actor.WithDeadLetterThrottleInterval(50*time.Millisecond),
 		)
+		narrow(rt.system)
 	}
-	rt.findHomes()
 	if rt.reg, err = registry.New(registry.Config{
 		System: rt.system,
 		Props:  []actor.PropsOption{actor.WithMailbox(mailbox.Producer(&rt.standard))},

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/twmb/murmur3"
 
 	"github.com/troupe-actors/troupe/supervisor"
 )
@@ -29,12 +30,17 @@ func (p *process) Stop(*actor.PID) { (*Channel)(p).box.PostSystemMessage(&actor.
 // Protoactor spreads its registry over 32,768 maps. With some ten thousand
 // channels most of the maps they are in would hold one entry, and such a map
 // takes 340 bytes. So names are tried until one falls into a share of the maps
-// that is small enough to be filled and large enough to spread the locks.
+// that is small enough to be filled and large enough to spread the locks; a system
+// of our own has no others.
 func (rt *Runtime) nextName() string {
+	buckets := uint32(len(rt.system.ProcessRegistry.LocalPIDs.LocalPIDs))
+	var room [48]byte // more than a name takes
+	name := append(append(room[:0], rt.epoch...), '-')
+	digits := len(name)
 	for {
-		name := rt.epoch + "-" + strconv.FormatUint(rt.names.Add(1), 36)
-		if _, ok := rt.homes[&rt.system.ProcessRegistry.LocalPIDs.GetBucket(name)[0]]; ok {
-			return name
+		name = strconv.AppendUint(name[:digits], rt.names.Add(1), 36)
+		if murmur3.Sum32(name)%buckets < sharedBuckets { // as protoactor finds the bucket
+			return string(name)
 		}
 	}
 }
@@ -42,11 +48,15 @@ func (rt *Runtime) nextName() string {
 // sharedBuckets is how many of protoactor's 1,024 buckets channels live in.
 const sharedBuckets = 32
 
-// findHomes notes the buckets that names of channels may fall into.
-func (rt *Runtime) findHomes() {
-	rt.homes = make(map[any]struct{}, sharedBuckets)
-	for _, b := range rt.system.ProcessRegistry.LocalPIDs.LocalPIDs[:sharedBuckets] {
-		rt.homes[&b[0]] = struct{}{}
+// narrow leaves a new system, which nobody uses yet, no more buckets than channels
+// need: their maps would be three megabytes, and every collection would look at each.
+// Then all names fall where they should.
+func narrow(system *actor.ActorSystem) {
+	pids := system.ProcessRegistry.LocalPIDs
+	all := pids.LocalPIDs
+	pids.LocalPIDs = slices.Clone(all[:sharedBuckets])
+	for _, b := range all[sharedBuckets:] {
+		b.IterCb(func(id string, p any) { pids.GetBucket(id).Set(id, p) })
 	}
 }
 
