@@ -119,20 +119,20 @@ func (c *Channel) passedWhileOpen(o *Options, passed func(int64, time.Duration) 
 // overdue gives up what was to be sent Within a time that is over. It is the
 // channel's end if a part of it may be on its way.
 func (c *Channel) overdue(passed func(int64, time.Duration) bool) *ending {
-	late := &ending{cause: supervisor.CauseWriteTimeout, err: ErrTimeout}
+	late := func() *ending { return &ending{cause: supervisor.CauseWriteTimeout, err: ErrTimeout} }
 	if by := c.box.Overdue(c.ep.rt.now()); by != 0 {
 		passed(by, 0)
 	}
 	if a := c.active(); a != nil && a.it.By != 0 && passed(a.it.By, 0) {
 		if a.queued {
-			return late
+			return late()
 		}
 		c.endSource(ErrTimeout)
 	}
 	if c.flight != nil {
 		for _, d := range c.flight.items {
 			if d.it.By != 0 && passed(d.it.By, 0) {
-				return late
+				return late()
 			}
 		}
 	}

@@ -266,14 +266,7 @@ func (ep *Endpoint) accept(w http.ResponseWriter, r *http.Request, uid string) (
 			c.discard()
 		}
 	}()
-	head := Head{Header: http.Header{}}
-	if w.Header().Get("Sec-WebSocket-Protocol") == "" { // else it was chosen by the application
-		head.Subprotocol = ep.subprotocol(r)
-	}
-	if ep.opts.Prepare != nil {
-		ep.opts.Prepare(c, &head)
-	}
-	link, err := ep.link(w, r, c, &head)
+	link, err := ep.link(w, r, c)
 	if err != nil {
 		ep.refuseError(w, r, err)
 		return nil, err
@@ -298,17 +291,37 @@ func (ep *Endpoint) refuseSpawn(w http.ResponseWriter, r *http.Request, err erro
 }
 
 // link answers the request with a link of the kind it asks for.
-func (ep *Endpoint) link(w http.ResponseWriter, r *http.Request, c *Channel, head *Head) (transport.Link, error) {
+func (ep *Endpoint) link(w http.ResponseWriter, r *http.Request, c *Channel) (transport.Link, error) {
+	head := ep.head(w, r, c)
 	if !c.IsWebSocket() {
 		return ep.links.Stream(w, r, c.origin.framing, head.Status, head.Header)
 	}
+	c.speaks(w, &head)
+	return ep.links.WebSocket(w, r, head.Header, head.Subprotocol)
+}
+
+// head is what the response is to begin with.
+func (ep *Endpoint) head(w http.ResponseWriter, r *http.Request, c *Channel) (head Head) {
+	if w.Header().Get("Sec-WebSocket-Protocol") == "" { // else it was chosen by the application
+		head.Subprotocol = ep.subprotocol(r)
+	}
+	if ep.opts.Prepare != nil {
+		given := head
+		given.Header = http.Header{}
+		ep.opts.Prepare(c, &given)
+		head = given
+	}
+	return head
+}
+
+// speaks notes the subprotocol.
+func (c *Channel) speaks(w http.ResponseWriter, head *Head) {
 	spoken := pick(head.Subprotocol, head.Header.Get("Sec-WebSocket-Protocol"), w.Header().Get("Sec-WebSocket-Protocol"))
 	if spoken != "" {
 		c.mu.Lock()
 		c.asideLocked().spoken = spoken
 		c.mu.Unlock()
 	}
-	return ep.links.WebSocket(w, r, head.Header, head.Subprotocol)
 }
 
 // framingFor is the kind of channel a request asks for.
@@ -336,6 +349,9 @@ func acceptsEvents(r *http.Request) bool {
 
 // subprotocol is the first of the server's that the client offers, or "".
 func (ep *Endpoint) subprotocol(r *http.Request) string {
+	if len(ep.opts.Subprotocols) == 0 {
+		return ""
+	}
 	var offered []string
 	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
 		for _, each := range strings.Split(line, ",") {

@@ -81,12 +81,25 @@ func CheckUpgrade(r *http.Request) error {
 	if len(keys) != 1 {
 		return refuse(http.StatusBadRequest, "want one Sec-WebSocket-Key")
 	}
-	// Strict decoding also refuses set bits behind the last byte: 16 bytes have
-	// one spelling.
-	if k, err := base64.StdEncoding.Strict().DecodeString(keys[0]); err != nil || len(k) != 16 || len(keys[0]) != 24 {
+	if !isKey(keys[0]) {
 		return refuse(http.StatusBadRequest, "Sec-WebSocket-Key is not 16 bytes in base64")
 	}
 	return checkExtensions(r)
+}
+
+// strictBase64 also refuses set bits behind the last byte: 16 bytes have one
+// spelling.
+var strictBase64 = base64.StdEncoding.Strict()
+
+const keyLen = 24
+
+func isKey(s string) bool {
+	if len(s) != keyLen {
+		return false
+	}
+	var key [keyLen]byte
+	n, err := strictBase64.Decode(key[:], []byte(s))
+	return err == nil && n == 16
 }
 
 // checkExtensions fails the handshake for what is no list of extensions, whether we
@@ -104,9 +117,13 @@ func version13(r *http.Request) bool {
 }
 
 // AcceptKey answers a Sec-WebSocket-Key (RFC 6455 §4.2.2).
-func AcceptKey(key string) string {
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	return base64.StdEncoding.EncodeToString(sum[:])
+func AcceptKey(key string) string { return string(appendAccept(nil, key)) }
+
+func appendAccept(b []byte, key string) []byte {
+	const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+	var room [keyLen + len(guid)]byte
+	sum := sha1.Sum(append(append(room[:0], key...), guid...))
+	return base64.StdEncoding.AppendEncode(b, sum[:])
 }
 
 // hasToken looks for a token in a comma-separated list that may go over several
@@ -145,7 +162,7 @@ func IsToken(s string) bool {
 
 // namedSubprotocol is the one that the response's fields name, header before set.
 func namedSubprotocol(set, header http.Header) string {
-	for _, h := range []http.Header{header, set} {
+	for _, h := range [...]http.Header{header, set} {
 		for k, v := range h {
 			if len(v) > 0 && strings.EqualFold(k, "Sec-WebSocket-Protocol") {
 				return v[0]
@@ -166,10 +183,10 @@ func offered(lines []string, protocol string) bool {
 	return false
 }
 
-// appendHandshake is the head that accepts (RFC 6455 §4.2.2).
-func appendHandshake(b []byte, accept, subprotocol, extensions string, h http.Header) []byte {
+// appendHandshake is the head that accepts a key (RFC 6455 §4.2.2).
+func appendHandshake(b []byte, key, subprotocol, extensions string, h http.Header) []byte {
 	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
-	b = append(append(b, accept...), crlf...)
+	b = append(appendAccept(b, key), crlf...)
 	if subprotocol != "" {
 		b = append(append(append(b, "Sec-WebSocket-Protocol: "...), subprotocol...), crlf...)
 	}

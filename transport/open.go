@@ -30,33 +30,14 @@ import (
 // net/http lets such requests in only if GODEBUG in the process's environment has
 // http2xconnect=1.
 func (c *Config) WebSocket(w http.ResponseWriter, r *http.Request, header http.Header, subprotocol string) (Link, error) {
-	if err := CheckUpgrade(r); err != nil {
+	subprotocol, err := c.checkWebSocket(w, r, header, subprotocol)
+	if err != nil {
 		return nil, err
-	}
-	if err := c.checkDriver(r); err != nil {
-		return nil, err
-	}
-	if subprotocol == "" {
-		subprotocol = namedSubprotocol(w.Header(), header)
-	}
-	if subprotocol != "" && (!IsToken(subprotocol) || !offered(r.Header["Sec-Websocket-Protocol"], subprotocol)) {
-		return nil, fmt.Errorf("transport: subprotocol %q: not one the client offers", subprotocol)
-	}
-	if err := c.Deflate.check(); err != nil {
-		return nil, err
-	}
-	tunnel := isExtendedConnect(r)
-	switch {
-	case tunnel && (c.Driver == DriverPoller || !canFlush(w)):
-		return nil, errNoStreaming
-	case !tunnel && !canHijack(w):
-		return nil, errNoHijack
 	}
 	deflate, extensions := c.Deflate.agree(r.Header["Sec-Websocket-Extensions"])
 	defer func() { deflate.free() }() // also if a wrapper of w panics
 	var l *wsLink
-	var err error
-	if tunnel {
+	if isExtendedConnect(r) {
 		h := mergeHeader(w.Header(), header)
 		agreed(h, subprotocol, extensions)
 		l = &wsLink{}
@@ -68,22 +49,72 @@ func (c *Config) WebSocket(w http.ResponseWriter, r *http.Request, header http.H
 	return l, nil
 }
 
-// upgrade answers and takes the connection.
-func (c *Config) upgrade(w http.ResponseWriter, r *http.Request, header http.Header, subprotocol, extensions string) (*wsLink, error) {
-	h := mergeHeader(w.Header(), header)
-	accept := AcceptKey(r.Header["Sec-Websocket-Key"][0])
-	var head []byte
-	if ownWriter(w) {
-		head = appendHandshake(make([]byte, 0, 256), accept, subprotocol, extensions, h)
-	} else {
-		writeHandshake(w, accept, subprotocol, extensions, h)
+// checkWebSocket finds all that can be known before the connection is taken, and
+// the subprotocol to be spoken.
+func (c *Config) checkWebSocket(w http.ResponseWriter, r *http.Request, header http.Header, subprotocol string) (string, error) {
+	if err := CheckUpgrade(r); err != nil {
+		return "", err
 	}
+	if err := c.checkDriver(r); err != nil {
+		return "", err
+	}
+	if subprotocol == "" {
+		subprotocol = namedSubprotocol(w.Header(), header)
+	}
+	if subprotocol != "" && (!IsToken(subprotocol) || !offered(r.Header["Sec-Websocket-Protocol"], subprotocol)) {
+		return "", fmt.Errorf("transport: subprotocol %q: not one the client offers", subprotocol)
+	}
+	if err := c.Deflate.check(); err != nil {
+		return "", err
+	}
+	tunnel := isExtendedConnect(r)
+	switch {
+	case tunnel && (c.Driver == DriverPoller || !canFlush(w)):
+		return "", errNoStreaming
+	case !tunnel && !canHijack(w):
+		return "", errNoHijack
+	}
+	return subprotocol, nil
+}
 
+// upgrade answers and takes the connection. That needs nearly all of the 4 KiB of
+// stack that net/http's goroutine has by then, and more would be copied: what can be
+// done by functions that have returned before and that begin after it is theirs.
+func (c *Config) upgrade(w http.ResponseWriter, r *http.Request, header http.Header, subprotocol, extensions string) (*wsLink, error) {
+	head := answerUpgrade(w, r, header, subprotocol, extensions)
 	nc, early, err := hijack(w)
 	if err != nil {
 		return nil, err
 	}
+	l, err := c.webSocketOf(nc)
+	if err != nil {
+		return nil, err
+	}
+	l.unread(early)
+	if head != nil {
+		l.pushRaw(head)
+	}
+	return l, nil
+}
+
+// answerUpgrade is the head that accepts, nil if a wrapper of w has written it.
+func answerUpgrade(w http.ResponseWriter, r *http.Request, header http.Header, subprotocol, extensions string) []byte {
+	key := r.Header["Sec-Websocket-Key"][0]
+	var h http.Header
+	if len(w.Header())+len(header) > 0 {
+		h = mergeHeader(w.Header(), header)
+	}
+	if !ownWriter(w) {
+		writeHandshake(w, AcceptKey(key), subprotocol, extensions, h)
+		return nil
+	}
+	return appendHandshake(make([]byte, 0, 160), key, subprotocol, extensions, h)
+}
+
+// webSocketOf is a link on a connection, which is closed if there can be none.
+func (c *Config) webSocketOf(nc net.Conn) (*wsLink, error) {
 	var l *wsLink
+	var err error
 	if c.usePoller(nc) {
 		l, err = newPolledWebSocket(c.Poller, nc)
 	}
@@ -96,10 +127,6 @@ func (c *Config) upgrade(w http.ResponseWriter, r *http.Request, header http.Hea
 		l.wire = newConnWire(nc)
 	}
 	l.cfg = c
-	l.unread(early)
-	if head != nil {
-		l.pushRaw(head)
-	}
 	return l, nil
 }
 
@@ -265,20 +292,39 @@ var (
 
 // hijack takes the connection, and what was read from it behind the request.
 func hijack(w http.ResponseWriter) (net.Conn, []byte, error) {
-	nc, rw, err := http.NewResponseController(w).Hijack()
-	if errors.Is(err, http.ErrNotSupported) {
-		return nil, nil, errNoHijack
+	h, ok := w.(http.Hijacker)
+	if !ok {
+		h = unwrapper{w}
 	}
+	nc, rw, err := h.Hijack()
 	if err != nil {
-		return nil, nil, fmt.Errorf("transport: hijack: %w", err)
+		return nil, nil, hijackError(err)
 	}
-	early, err := buffered(rw.Reader)
+	return hijacked(nc, rw.Reader)
+}
+
+// unwrapper finds who can hijack below what middleware has put around it.
+type unwrapper struct{ w http.ResponseWriter }
+
+func (u unwrapper) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(u.w).Hijack()
+}
+
+func hijackError(err error) error {
+	if errors.Is(err, http.ErrNotSupported) {
+		return errNoHijack
+	}
+	return fmt.Errorf("transport: hijack: %w", err)
+}
+
+func hijacked(nc net.Conn, r *bufio.Reader) (net.Conn, []byte, error) {
+	early, err := buffered(r)
 	if err == nil {
 		err = nc.SetDeadline(time.Time{})
 	}
 	if err != nil {
 		nc.Close()
-		return nil, nil, fmt.Errorf("transport: hijack: %w", err)
+		return nil, nil, hijackError(err)
 	}
 	nc, more := unreplay(nc)
 	return nc, append(early, more...), nil

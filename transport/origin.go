@@ -56,6 +56,9 @@ func isNavigation(r *http.Request) bool {
 }
 
 func originMatches(origin, host string, patterns []string) bool {
+	if plainlySame(origin, host) {
+		return true
+	}
 	if strings.ContainsFunc(origin, notASCII) { // which may become ASCII in lower case
 		return false
 	}
@@ -83,6 +86,24 @@ func originMatches(origin, host string, patterns []string) bool {
 		m, err := path.Match(p, u.Host)
 		return err == nil && m || p == u.Host // with the brackets of an IPv6 address
 	})
+}
+
+// plainlySame sees that a page is of the host without parsing its Origin, if that
+// is as nearly all are: a name in letters, digits, dots and hyphens, and a port or none.
+func plainlySame(origin, host string) bool {
+	scheme, authority, _ := strings.Cut(origin, "://")
+	if scheme != "https" && scheme != "http" || !equalFold(host, authority) {
+		return false
+	}
+	name, port, _ := strings.Cut(authority, ":")
+	for i := range len(name) {
+		switch c := name[i]; {
+		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '.', c == '-':
+		default:
+			return false
+		}
+	}
+	return name != "" && strings.Trim(port, "0123456789") == ""
 }
 
 func notASCII(r rune) bool { return r <= ' ' || r >= 0x7f }

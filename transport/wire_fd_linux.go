@@ -92,9 +92,8 @@ func (w *fdWire) open(p *Poller, c net.Conn) error {
 	if err != nil {
 		return fmt.Errorf("transport: descriptor: %w", err)
 	}
-	fd := -1
-	if e := sc.Control(func(s uintptr) { fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 3) }); e != nil {
-		err = e
+	if err = sc.Control(w.duplicate); err == nil && w.fd < 0 {
+		err = syscall.Errno(-w.fd)
 	}
 	if err != nil {
 		return fmt.Errorf("transport: duplicate descriptor: %w", err)
@@ -102,10 +101,19 @@ func (w *fdWire) open(p *Poller, c net.Conn) error {
 	if p, ok := c.(*proxied); ok {
 		w.client, _ = p.RemoteAddr().(*net.TCPAddr)
 	}
-	boundNotSentOf(uintptr(fd))
-	w.poller, w.fd = p, int32(fd)
+	boundNotSentOf(uintptr(w.fd))
+	w.poller = p
 	c.Close()
 	return nil
+}
+
+// duplicate sets fd to another descriptor of a socket, or to what went wrong, below
+// zero. It never waits: a raw system call will do.
+func (w *fdWire) duplicate(socket uintptr) {
+	n, _, e := syscall.RawSyscall(unix.SYS_FCNTL, socket, unix.F_DUPFD_CLOEXEC, 3)
+	if w.fd = int32(n); e != 0 {
+		w.fd = -int32(e)
+	}
 }
 
 // The link and its wire are one object: half the allocations, and the wire's
