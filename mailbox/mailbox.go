@@ -277,10 +277,16 @@ func (m *Mailbox) RegisterHandlers(inv actor.MessageInvoker, _ actor.Dispatcher)
 	}
 }
 
-// Start implements [actor.Mailbox]. What was posted before waits for it.
+// Start implements [actor.Mailbox]. What was posted before waits for it. An owner's
+// mailbox is not run for its actor's Started alone: that is handled with what comes
+// next, a signal of the owner's as a rule, in one turn.
 func (m *Mailbox) Start() {
 	m.mu.Lock()
 	m.started = true
+	if m.owner != nil && len(m.sys) <= 1 && m.signals == 0 && m.in.n+m.out.n == 0 {
+		m.mu.Unlock()
+		return
+	}
 	m.scheduleAndUnlock()
 }
 

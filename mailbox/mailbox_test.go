@@ -189,6 +189,43 @@ func TestNothingRunsBeforeStart(t *testing.T) {
 	})
 }
 
+func TestAnOwnersActorHearsStartedWithWhatComesNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, DispatcherConfig{})
+		next := map[string]func(*fake, *actor.PID){
+			"signal":         func(f *fake, _ *actor.PID) { f.Raise(1) },
+			"item":           func(f *fake, _ *actor.PID) { _ = f.Post(Item{Message: 1}, Policy{}) },
+			"system message": func(_ *fake, pid *actor.PID) { b.system.Root.Stop(pid) },
+		}
+		for name, post := range next {
+			f, pid := b.hear(Config{}, false, nil)
+			synctest.Wait()
+			want(t, f.noted())
+			post(f, pid)
+			synctest.Wait()
+			if got := f.noted(); len(got) == 0 || got[0] != "*actor.Started" {
+				t.Errorf("%s: %q", name, got)
+			}
+		}
+		b.close()
+	})
+}
+
+func TestStartRunsWhatAnOwnerHasRaisedBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, DispatcherConfig{})
+		f := new(fake)
+		f.Init(&Config{Dispatcher: b.disp}, f)
+		f.Raise(1)
+		f.Start()
+		synctest.Wait()
+		if f.signals != 1 {
+			t.Errorf("signals %d, want 1", f.signals)
+		}
+		b.close()
+	})
+}
+
 func TestPolicies(t *testing.T) {
 	type send struct {
 		m   string

@@ -13,6 +13,7 @@ type worker struct {
 	d    *Dispatcher
 	wake chan struct{} // from whoever took it off the idle list; closed by Close
 	goid uint64        // set before it drains anything
+	bell *time.Timer   // of a park; nil before the first
 
 	box atomic.Pointer[Mailbox] // what it drains now
 
@@ -33,7 +34,7 @@ type worker struct {
 func (w *worker) run() {
 	defer w.end()
 	w.goid = goid()
-	d := w.d
+	d, yielded := w.d, false
 	for {
 		d.mu.Lock()
 		w.backLocked()
@@ -46,15 +47,25 @@ func (w *worker) run() {
 			continue
 		}
 		m := d.nextLocked()
-		if m == nil {
+		switch {
+		case m != nil:
+			yielded = false
+			d.helpLocked()
+			d.mu.Unlock()
+			w.runOne(m)
+		case !yielded:
+			// Who is about to post, such as the goroutines of a hundred handshakes,
+			// has its turn first: then what they post runs in a row, instead of each
+			// between a wake and a park.
+			yielded = true
+			d.mu.Unlock()
+			runtime.Gosched()
+		default:
+			yielded = false
 			if !w.parkAndUnlock() {
 				return
 			}
-			continue
 		}
-		d.helpLocked()
-		d.mu.Unlock()
-		w.runOne(m)
 	}
 }
 
@@ -137,12 +148,16 @@ func (w *worker) parkAndUnlock() bool {
 	delete(d.busy, w)
 	d.idle = append(d.idle, w)
 	d.mu.Unlock()
-	t := time.NewTimer(d.idleAfter)
-	defer t.Stop()
+	if w.bell == nil {
+		w.bell = time.NewTimer(d.idleAfter)
+	} else {
+		w.bell.Reset(d.idleAfter)
+	}
 	select {
 	case _, ok := <-w.wake:
+		w.bell.Stop()
 		return ok
-	case <-t.C:
+	case <-w.bell.C:
 	}
 	d.mu.Lock()
 	for i, x := range d.idle {
