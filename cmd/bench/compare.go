@@ -40,7 +40,7 @@ func compare(args []string) error {
 	budgets := fs.Bool("budgets", false, "only the cases that budgets are about")
 	quick := fs.Bool("quick", false, "does it all work? The numbers mean nothing")
 	jsonFile := fs.String("json", "", "write all results to this file")
-	plots := fs.String("plots", "", "draw plots in this folder")
+	plots := fs.String("plots", "", "draw density, burst and echo (idle-15000, burst-5000, echo-128x1000) as SVGs in this folder")
 	fs.StringVar(&serverCPUs, "server-cpus", serverCPUs, "the processors for servers")
 	fs.StringVar(&loadCPUs, "load-cpus", loadCPUs, "the processors for load generators")
 	_ = fs.Parse(args)

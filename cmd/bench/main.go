@@ -7,6 +7,8 @@
 //	cd cmd/bench && go run . compare -budgets # what the README promises: ten minutes
 //	cd cmd/bench && go run . compare -quick   # does it work? half a minute
 //
+//	go run . compare -budgets -json ../../docs/bench.json -plots ../../docs
+//
 // One server and one load can be run by hand:
 //
 //	ADDR=127.0.0.1:9000 go run . server -impl troupe-poller
