@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"actors/actorstest":       {"actors", "supervisor", "transport", "transport/transporttest"},
 	"cmd/troupe":              {"actors", "mailbox", "registry", "supervisor", "transport"},
 	"internal/idle":           {"actors", "transport"},
+	"internal/million":        {"actors", "transport"},
 	"internal/twin":           nil,
 	"internal/soak":           {"actors", "internal/twin", "supervisor", "transport", "transport/transporttest"},
 	"internal/faulttest":      nil,
