@@ -42,7 +42,7 @@ type guarded struct {
 
 // guard opens channels of user ann in the topic "full". Each says so when it got a
 // message by PID.
-func guard(t *testing.T, d transport.Driver, channels int, message func(*actors.Channel, actors.Message)) *guarded {
+func guard(t *testing.T, d transport.Driver, channels int, opts actors.Options, message func(*actors.Channel, actors.Message)) *guarded {
 	t.Helper()
 	if _, err := transport.NewPoller(); err != nil && d == actors.DriverPoller {
 		t.Skip(err)
@@ -53,7 +53,8 @@ func guard(t *testing.T, d transport.Driver, channels int, message func(*actors.
 	if d == transport.DriverMemory {
 		of = actors.DriverAuto // of its links there are none
 	}
-	g.stage = play(t, of, actors.Options{Authorize: func(http.ResponseWriter, *http.Request) (string, bool) { return "ann", true }},
+	opts.Authorize = func(http.ResponseWriter, *http.Request) (string, bool) { return "ann", true }
+	g.stage = play(t, of, opts,
 		actors.Callbacks{
 			Open:    func(c *actors.Channel) { _, _ = c.Join("full"); opened <- c },
 			Message: message,
@@ -87,9 +88,13 @@ func (g *guarded) reads(n int) {
 	}
 }
 
-func echoed(d transport.Driver, messages int) func(*testing.T) int {
+// sends and sendsMessage are handlers that answer with what they got.
+func sends(c *actors.Channel, m actors.Message)        { _ = c.Send(m) }
+func sendsMessage(c *actors.Channel, m actors.Message) { _ = c.SendMessage(m) }
+
+func echoed(d transport.Driver, messages int, handler func(*actors.Channel, actors.Message), opts actors.Options) func(*testing.T) int {
 	return func(t *testing.T) int {
-		g := guard(t, d, 1, func(c *actors.Channel, m actors.Message) { _ = c.Send(m) })
+		g := guard(t, d, 1, opts, handler)
 		in := bytes.Repeat(clientFrame, messages)
 		op := func() {
 			if _, err := g.conns[0].Write(in); err != nil {
@@ -103,7 +108,7 @@ func echoed(d transport.Driver, messages int) func(*testing.T) int {
 
 func sent(send func(*actors.Channel)) func(*testing.T) int {
 	return func(t *testing.T) int {
-		g := guard(t, actors.DriverPoller, 1, nil)
+		g := guard(t, actors.DriverPoller, 1, actors.Options{}, nil)
 		return allocations(func() {
 			send(g.channels[0])
 			g.reads(guardFrame)
@@ -137,7 +142,7 @@ func sentEvent(t *testing.T) int {
 }
 
 func received(t *testing.T) int {
-	g := guard(t, actors.DriverPoller, 1, nil)
+	g := guard(t, actors.DriverPoller, 1, actors.Options{}, nil)
 	heard := make(chan bool, 1)
 	root, message := g.rt.System().Root, any(heard)
 	return allocations(func() {
@@ -148,7 +153,7 @@ func received(t *testing.T) int {
 
 func published(members int) func(*testing.T) int {
 	return func(t *testing.T) int {
-		g := guard(t, actors.DriverPoller, members, nil)
+		g := guard(t, actors.DriverPoller, members, actors.Options{}, nil)
 		return allocations(func() {
 			if err := g.rt.Publish("full", guardPacket); err != nil {
 				t.Fatal(err)
@@ -159,7 +164,7 @@ func published(members int) func(*testing.T) int {
 }
 
 func publishedMany(t *testing.T) int {
-	g := guard(t, actors.DriverPoller, 65, nil)
+	g := guard(t, actors.DriverPoller, 65, actors.Options{}, nil)
 	return allocations(func() {
 		for range 16 {
 			if err := g.rt.Publish("full", guardPacket); err != nil {
@@ -172,7 +177,7 @@ func publishedMany(t *testing.T) int {
 
 func joinedAndLeft(topic string) func(*testing.T) int {
 	return func(t *testing.T) int {
-		g := guard(t, transport.DriverMemory, 2, nil)
+		g := guard(t, transport.DriverMemory, 2, actors.Options{}, nil)
 		c := g.channels[0]
 		c.Leave("full")
 		return allocations(func() {
@@ -187,13 +192,13 @@ func joinedAndLeft(topic string) func(*testing.T) int {
 }
 
 func timed(t *testing.T) int {
-	c := guard(t, transport.DriverMemory, 1, nil).channels[0]
+	c := guard(t, transport.DriverMemory, 1, actors.Options{}, nil).channels[0]
 	f := func() {}
 	return allocations(func() { c.After(time.Hour, f).Stop() })
 }
 
 func fired(t *testing.T) int {
-	c := guard(t, transport.DriverMemory, 1, nil).channels[0]
+	c := guard(t, transport.DriverMemory, 1, actors.Options{}, nil).channels[0]
 	done := make(chan bool, 1)
 	f := func() { done <- true }
 	return allocations(func() {

@@ -17,19 +17,23 @@ var guards = []struct {
 	most    int
 	measure func(t *testing.T) int
 }{
-	{"allocations: echo, poller", 6, echoed(actors.DriverPoller, 1)},
-	{"allocations: echo of 16 at once, poller", 98, echoed(actors.DriverPoller, 16)},
-	{"allocations: echo, goroutine driver", 14, echoed(actors.DriverGoroutine, 1)},
-	{"allocations: echo, memory", 11, echoed(transport.DriverMemory, 1)},
-	{"allocations: Send of a packet", 4, sent(func(c *actors.Channel) { _ = c.Send(guardPacket) })},
-	{"allocations: Send of bytes", 6, sent(func(c *actors.Channel) { _ = c.Send(guardBytes) })},
-	{"allocations: Send of text", 6, sent(func(c *actors.Channel) { _ = c.Send("0123456789") })},
-	{"allocations: Send of an event, SSE", 10, sentEvent},
-	{"allocations: SendUID", 5, sent(func(c *actors.Channel) { _ = c.Runtime().SendUID("ann", guardPacket) })},
+	{"allocations: echo, poller", 2, echoed(actors.DriverPoller, 1, sends, actors.Options{})},
+	{"allocations: echo of what is lent, poller", 0, echoed(actors.DriverPoller, 1, sendsMessage, lent)},
+	{"allocations: echo of what is lent, 16 at once, poller", 2, echoed(actors.DriverPoller, 16, sendsMessage, lent)},
+	{"allocations: echo of what is lent, goroutine driver", 8, echoed(actors.DriverGoroutine, 1, sendsMessage, lent)},
+	{"allocations: SendMessage", 3, sent(func(c *actors.Channel) { _ = c.SendMessage(actors.Binary(guardBytes)) })},
+	{"allocations: echo of 16 at once, poller", 34, echoed(actors.DriverPoller, 16, sends, actors.Options{})},
+	{"allocations: echo, goroutine driver", 10, echoed(actors.DriverGoroutine, 1, sends, actors.Options{})},
+	{"allocations: echo, memory", 7, echoed(transport.DriverMemory, 1, sends, actors.Options{})},
+	{"allocations: Send of a packet", 3, sent(func(c *actors.Channel) { _ = c.Send(guardPacket) })},
+	{"allocations: Send of bytes", 4, sent(func(c *actors.Channel) { _ = c.Send(guardBytes) })},
+	{"allocations: Send of text", 4, sent(func(c *actors.Channel) { _ = c.Send("0123456789") })},
+	{"allocations: Send of an event, SSE", 9, sentEvent},
+	{"allocations: SendUID", 4, sent(func(c *actors.Channel) { _ = c.Runtime().SendUID("ann", guardPacket) })},
 	{"allocations: message by PID", 3, received},
-	{"allocations: Publish to one", 5, published(1)},
-	{"allocations: Publish to 65", 8, published(65)},
-	{"allocations: Publish of 16 to 65", 168, publishedMany},
+	{"allocations: Publish to one", 4, published(1)},
+	{"allocations: Publish to 65", 7, published(65)},
+	{"allocations: Publish of 16 to 65", 152, publishedMany},
 	{"allocations: Join and Leave of a topic with members", 2, joinedAndLeft("full")},
 	{"allocations: Join and Leave of a topic of one's own", 7, joinedAndLeft("empty")},
 	{"allocations: After and Stop", 1, timed},
@@ -40,7 +44,7 @@ var guards = []struct {
 	{"goroutines: an idle channel, poller", 0, idleGoroutines(actors.DriverPoller, 0)},
 	{"goroutines: an idle channel, goroutine driver", 1, idleGoroutines(actors.DriverGoroutine, 1)},
 	{"bytes: an idle channel, without the pipe it is on", 1240, idlePipeBytes},
-	{"bytes: an idle channel, poller", 1630, idleSocketBytes(actors.DriverPoller)},
+	{"bytes: an idle channel, poller", 1635, idleSocketBytes(actors.DriverPoller)},
 
 	{"writes: 100 sends of one call of the handler, poller", 1, writes(actors.DriverPoller, burstInside)},
 	{"writes: 100 sends of one call of the handler, goroutine driver", 1, writes(actors.DriverGoroutine, burstInside)},
@@ -48,6 +52,8 @@ var guards = []struct {
 	{"writes: 100 publishes while the handler works, poller", 1, writes(actors.DriverPoller, burstPublished)},
 	{"writes: answers to 32 messages that came together, poller", 1, writes(actors.DriverPoller, burstEchoed)},
 }
+
+var lent = actors.Options{LendMessages: true}
 
 func TestGuards(t *testing.T) {
 	if raceDetector {
