@@ -209,6 +209,8 @@ func fired(t *testing.T) int {
 
 // boxOwner is a mailbox's, and takes everything at once.
 type boxOwner struct {
+	pid    *actor.PID
+	system *actor.ActorSystem
 	mailbox.Mailbox
 	taken chan bool
 }
@@ -223,28 +225,29 @@ func (o *boxOwner) Flush() {
 		o.taken <- true
 	}
 }
-func (o *boxOwner) Route(any) (bool, error)               { return false, nil }
-func (o *boxOwner) Received(m any)                        { o.Invoke(m) }
-func (o *boxOwner) Stopping()                             { o.Empty(); o.Terminate() }
-func (o *boxOwner) Overflow()                             {}
-func (o *boxOwner) Lost(mailbox.Item, mailbox.Outcome)    {}
-func (o *boxOwner) DeadLetter(any)                        {}
-func (o *boxOwner) Settled(mailbox.Item, mailbox.Outcome) {}
-func (o *boxOwner) Signalled(mailbox.Signals)             {}
-func (o *boxOwner) Failed(mailbox.Failure)                {}
-func (o *boxOwner) Fenced(mailbox.Failure)                {}
-func (o *boxOwner) Gone()                                 {}
+func (o *boxOwner) Self() (*actor.PID, *actor.ActorSystem) { return o.pid, o.system }
+func (o *boxOwner) Route(any) (bool, error)                { return false, nil }
+func (o *boxOwner) Received(m any)                         { o.Invoke(m) }
+func (o *boxOwner) Stopping()                              { o.Empty(); o.Terminate() }
+func (o *boxOwner) Overflow()                              {}
+func (o *boxOwner) Lost(mailbox.Item, mailbox.Outcome)     {}
+func (o *boxOwner) DeadLetter(any)                         {}
+func (o *boxOwner) Settled(mailbox.Item, mailbox.Outcome)  {}
+func (o *boxOwner) Signalled(mailbox.Signals)              {}
+func (o *boxOwner) Failed(mailbox.Failure)                 {}
+func (o *boxOwner) Fenced(mailbox.Failure)                 {}
+func (o *boxOwner) Gone()                                  {}
 
 func posted(t *testing.T) int {
 	d, err := mailbox.NewDispatcher(mailbox.DispatcherConfig{})
 	must(t, err)
 	system := quietSystem()
-	o := &boxOwner{taken: make(chan bool, 1)}
+	o := &boxOwner{taken: make(chan bool, 1), system: system}
 	o.Init(&mailbox.Config{Dispatcher: d}, o)
 	o.Hold(false, false)
-	pid := system.Root.Spawn(actor.PropsFromFunc(func(actor.Context) {}, actor.WithMailbox(func() actor.Mailbox { return &o.Mailbox })))
+	o.pid = system.Root.Spawn(actor.PropsFromFunc(func(actor.Context) {}, actor.WithMailbox(func() actor.Mailbox { return &o.Mailbox })))
 	defer func() {
-		must(t, system.Root.StopFuture(pid).Wait())
+		must(t, system.Root.StopFuture(o.pid).Wait())
 		system.Shutdown()
 		must(t, d.Close(t.Context()))
 	}()

@@ -283,7 +283,7 @@ func (m *Mailbox) RegisterHandlers(inv actor.MessageInvoker, _ actor.Dispatcher)
 func (m *Mailbox) Start() {
 	m.mu.Lock()
 	m.started = true
-	if m.owner != nil && len(m.sys) <= 1 && m.signals == 0 && m.in.n+m.out.n == 0 {
+	if m.owner != nil && (m.sys == nil || m.sys.next == m.sys) && m.signals == 0 && m.in.n+m.out.n == 0 {
 		m.mu.Unlock()
 		return
 	}
