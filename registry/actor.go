@@ -86,15 +86,19 @@ func (sh *shard) renew() {
 // what they need of memory is still near.
 const turnMembers = 512
 
-// takeTurn makes steps worth turnMembers deliveries, or a wave to each, then lets
-// others use the goroutine.
+// turnMessages is how many messages a member may have been given when a turn goes
+// on: its own turn should come before its mailbox is full.
+const turnMessages = 64
+
+// takeTurn makes steps worth turnMembers deliveries or turnMessages to a member,
+// then lets others use the goroutine.
 func (sh *shard) takeTurn(token *turn) {
 	sh.mu.Lock()
 	defer sh.release() // sends the token again if there is more to do
 	if token != sh.token {
 		return
 	}
-	for delivered, messages := 0, 0; delivered < turnMembers && messages < waveMessages; {
+	for delivered, messages := 0, 0; delivered < turnMembers && messages < turnMessages; {
 		if sh.stepping || !sh.busy() {
 			break // who steps now sees to the rest
 		}

@@ -106,9 +106,9 @@ func (sh *shard) assist() {
 }
 
 // step does one turn: a batch of news, then the next wave to one bucket of the set
-// whose turn it is. mu is held, but not while a subscriber or a watcher gets something;
-// stepping keeps others out meanwhile. It returns how much it delivered,
-// and how much to each.
+// whose turn it is. mu is held, but not while a subscriber or a watcher gets
+// something; stepping keeps others out meanwhile. It returns how much it delivered,
+// and how much of that to each.
 //
 // Everything of others that the registry calls is called from here, which is
 // how insideStep knows.

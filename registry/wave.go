@@ -2,8 +2,8 @@ package registry
 
 import "slices"
 
-// waveMessages is how many broadcasts are delivered together at most: what a
-// member may get before its own turn, which should come before its mailbox is full.
+// waveMessages is how many broadcasts are delivered together at most. A member's
+// mailbox should have room for so many.
 const waveMessages = 128
 
 // gather begins a wave with b, the first that waits for its set, and those behind
