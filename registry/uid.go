@@ -18,6 +18,22 @@ func (m *Member) crowd() *set {
 	return nil
 }
 
+// newUIDSet makes a set with all it needs at first in one piece.
+func newUIDSet(sh *shard) *set {
+	made := new(struct {
+		set
+		member Member
+		in     standIn
+		room   [2]*Member
+	})
+	s := &made.set
+	made.in.set = s
+	made.member.subscriber = &made.in
+	s.shard, s.kind, s.stand = sh, ofUID, &made.member
+	s.first.members = made.room[:0]
+	return s
+}
+
 // alone is the only member of a uid that has no set, or nil. mu is held.
 func (sh *shard) alone(k kind, uid string) *Member {
 	if k == ofUID {
@@ -29,7 +45,7 @@ func (sh *shard) alone(k kind, uid string) *Member {
 }
 
 // keptSets is how many sets of uids a shard keeps for those that need one next.
-const keptSets = 64
+const keptSets = 256
 
 // gather makes the set of a uid that has none, with its only member in it. mu is
 // held, as in what follows.
@@ -38,8 +54,7 @@ func (sh *shard) gather(uid string, m *Member) *set {
 	if last := len(sh.spare) - 1; last >= 0 {
 		s, sh.spare = sh.spare[last], sh.spare[:last]
 	} else {
-		s = &set{shard: sh, kind: ofUID}
-		s.stand = &Member{subscriber: &standIn{set: s}}
+		s = newUIDSet(sh)
 	}
 	s.name = uid
 	sh.uids[uid] = s.stand
@@ -55,17 +70,14 @@ func (sh *shard) scatter(s *set) {
 	}
 }
 
-// discard keeps a set that is no uid's any more for the next.
+// discard keeps a set that is no uid's any more for the next, unless somebody may
+// still read its members.
 func (sh *shard) discard(s *set) {
-	if len(sh.spare) == keptSets {
+	if s.listed || len(sh.spare) == keptSets {
 		return
 	}
 	members := s.first.members
-	if s.listed {
-		members = nil
-	} else {
-		clear(members)
-	}
+	clear(members)
 	*s = set{shard: sh, kind: ofUID, stand: s.stand, first: bucket{members: members[:0]}}
 	sh.spare = append(sh.spare, s)
 }
