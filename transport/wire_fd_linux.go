@@ -108,9 +108,10 @@ func (w *fdWire) open(p *Poller, c net.Conn) error {
 }
 
 // duplicate sets fd to another descriptor of a socket, or to what went wrong, below
-// zero. It never waits: a raw system call will do.
+// zero. The kernel may wait for its readers when its table of descriptors has to grow:
+// not a raw system call.
 func (w *fdWire) duplicate(socket uintptr) {
-	n, _, e := syscall.RawSyscall(unix.SYS_FCNTL, socket, unix.F_DUPFD_CLOEXEC, 3)
+	n, _, e := syscall.Syscall(unix.SYS_FCNTL, socket, unix.F_DUPFD_CLOEXEC, 3)
 	if w.fd = int32(n); e != 0 {
 		w.fd = -int32(e)
 	}
