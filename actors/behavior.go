@@ -74,18 +74,36 @@ func (cb Callbacks) props(rt *Runtime) (*actor.Props, error) {
 	return actor.PropsFromProducer(func() actor.Actor { return one }), nil
 }
 
+func (cb Callbacks) callbacks() Callbacks { return cb }
+
 type callbacksActor struct{ Callbacks }
 
 func (a *callbacksActor) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
-	case *Opened:
-		call(a.Open, m.Channel)
 	case *Message:
-		if !m.came(ctx) {
-			call2(a.Callbacks.Receive, ChannelOf(ctx), ctx)
+		if m.came(ctx) {
+			call2(a.Callbacks.Message, m.Channel, *m)
 			return
 		}
+	case *actor.Started, *actor.Stopping, *actor.Stopped, *actor.Restarting:
+		return
+	default:
+		if a.hear(m) {
+			return
+		}
+	}
+	if a.Callbacks.Receive != nil {
+		a.Callbacks.Receive(ChannelOf(ctx), ctx)
+	}
+}
+
+// hear handles what the channel itself says, and reports whether it was that.
+func (a *callbacksActor) hear(message any) bool {
+	switch m := message.(type) {
+	case *Message:
 		call2(a.Callbacks.Message, m.Channel, *m)
+	case *Opened:
+		call(a.Open, m.Channel)
 	case *Closed:
 		call2(a.Close, m.Channel, *m)
 	case *Ping:
@@ -96,12 +114,10 @@ func (a *callbacksActor) Receive(ctx actor.Context) {
 		call2(a.Error, m.Channel, m.Err)
 	case *Restarted:
 		call2(a.Restarted, m.Channel, *m)
-	case *actor.Started, *actor.Stopping, *actor.Stopped, *actor.Restarting:
 	default:
-		if a.Callbacks.Receive != nil {
-			a.Callbacks.Receive(ChannelOf(ctx), ctx)
-		}
+		return false
 	}
+	return true
 }
 
 func call(f func(*Channel), c *Channel) {

@@ -28,7 +28,8 @@ type Endpoint struct {
 	messages meter        // of MessageRate
 	bytes    meter        // of ByteRate
 	guardian *supervisor.Strategy
-	byValue  bool // the handler gets a Message by value
+	byValue  bool            // the handler gets a Message by value
+	light    *callbacksActor // of a behavior whose channels need no actor context at first, or nil
 
 	mu       sync.Mutex // guards what follows
 	spawners []*spawner // not in use
@@ -83,6 +84,9 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 	ep.props, ep.guardian = props, supervisor.NewStrategy(rt.decide)
 	_, shared := b.(propsBehavior)
 	ep.byValue = !shared
+	if l, ok := b.(interface{ callbacks() Callbacks }); ok {
+		ep.light = &callbacksActor{l.callbacks()}
+	}
 	return ep, nil
 }
 
@@ -393,9 +397,11 @@ func (ep *Endpoint) newChannel(r *http.Request, uid string, framing transport.Fr
 		return nil, err
 	}
 	c.box.Init(&ep.box, (*owner)(c))
-	if err := ep.spawn(c, false, c.origin.name()); err != nil {
-		ep.rt.leave(c)
-		return nil, err
+	if ep.light == nil || !c.enlist(c.origin.name()) {
+		if err := ep.spawn(c, false, c.origin.name()); err != nil {
+			ep.rt.leave(c)
+			return nil, err
+		}
 	}
 	ep.rt.remember(c)
 	return c, nil

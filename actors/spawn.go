@@ -95,7 +95,7 @@ func (ep *Endpoint) spawner() *spawner {
 func (ep *Endpoint) spawn(c *Channel, mute bool, name string) (err error) {
 	s := ep.spawner()
 	s.pending = c
-	if c.pid != nil { // not the first: its mailbox is being drained here
+	if c.pid != nil && ep.light == nil { // not the first: its mailbox is being drained here
 		c.where = inMaking
 		call := c.box.Begin(inMaking)
 		s.made = func() { c.box.End(call) }

@@ -16,7 +16,9 @@ type Typed[S any] struct {
 	Close     func(c *Channel, s S, e Closed)
 }
 
-func (t Typed[S]) props(rt *Runtime) (*actor.Props, error) {
+func (t Typed[S]) props(rt *Runtime) (*actor.Props, error) { return t.callbacks().props(rt) }
+
+func (t Typed[S]) callbacks() Callbacks {
 	return Callbacks{
 		Open: func(c *Channel) {
 			if t.Open != nil {
@@ -32,7 +34,7 @@ func (t Typed[S]) props(rt *Runtime) (*actor.Props, error) {
 		Error:     withState(t.Error),
 		Restarted: withState(t.Restarted),
 		Close:     withState(t.Close),
-	}.props(rt)
+	}
 }
 
 func withState[S, T any](f func(*Channel, S, T)) func(*Channel, T) {

@@ -277,6 +277,9 @@ func (m *Mailbox) RegisterHandlers(inv actor.MessageInvoker, _ actor.Dispatcher)
 	}
 }
 
+// Invoker is what RegisterHandlers was last given. Only while draining.
+func (m *Mailbox) Invoker() actor.MessageInvoker { return m.inv }
+
 // Start implements [actor.Mailbox]. What was posted before waits for it. An owner's
 // mailbox is not run for its actor's Started alone: that is handled with what comes
 // next, a signal of the owner's as a rule, in one turn.
