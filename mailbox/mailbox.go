@@ -304,8 +304,9 @@ func (m *Mailbox) UserMessageCount() int {
 // here, or taken by the owner and not settled.
 func (m *Mailbox) Waiting() (messages, bytes int) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	return int(m.out.count + m.unpaid), m.bytes
+	messages, bytes = int(m.out.count+m.unpaid), m.bytes
+	m.mu.Unlock()
+	return messages, bytes
 }
 
 // Holds is how many bytes are accounted for in both lanes, and whether the owner

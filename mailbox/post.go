@@ -396,14 +396,15 @@ func (m *Mailbox) wakeWaiters() {
 // Settle. Only while draining.
 func (m *Mailbox) Take() (Item, bool) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	if m.out.n == 0 {
+		m.mu.Unlock()
 		return Item{}, false
 	}
 	it := m.out.pop()
 	m.unpaid += int32(it.Messages())
 	m.leaves(it)
 	m.begun = true
+	m.mu.Unlock()
 	return it, true
 }
 
