@@ -18,7 +18,7 @@ func (m *Mailbox) drain(w *worker) (more bool) {
 	m.mu.Lock()
 	m.state, m.worker = running, w
 	m.signals, m.later = m.signals|m.later, 0
-	m.left = int32(m.cfg.share())
+	w.left = m.cfg.share()
 	for {
 		m.turnAndUnlock()
 		m.mu.Lock()
@@ -28,7 +28,7 @@ func (m *Mailbox) drain(w *worker) (more bool) {
 			m.state = idle
 			m.mu.Unlock()
 			return false
-		case m.left <= 0 || m.later != 0:
+		case w.left <= 0 || m.later != 0:
 			m.state = queued
 			m.mu.Unlock()
 			return true
@@ -95,7 +95,7 @@ func (m *Mailbox) handleAndUnlock() {
 		case m.lostItems() > 0:
 			m.mu.Unlock()
 			m.settleLost()
-		case m.in.n > 0 && !m.barred:
+		case !m.in.empty() && !m.barred:
 			message := m.popIn()
 			m.mu.Unlock()
 			if m.owner != nil {
@@ -105,11 +105,11 @@ func (m *Mailbox) handleAndUnlock() {
 			}
 		default:
 			m.mu.Unlock()
-			m.left-- // or an outbox filled as fast as it is flushed would never yield
+			m.worker.left-- // or an outbox filled as fast as it is flushed would never yield
 			m.flush()
 			return
 		}
-		if m.left--; m.left <= 0 {
+		if m.worker.left--; m.worker.left <= 0 {
 			break
 		}
 		m.mu.Lock()
@@ -119,7 +119,7 @@ func (m *Mailbox) handleAndUnlock() {
 
 // Spend takes n messages off this turn's share: those that an owner handled
 // without their having been in the inbox. Only while draining.
-func (m *Mailbox) Spend(n int) { m.left -= int32(n) }
+func (m *Mailbox) Spend(n int) { m.worker.left -= n }
 
 func (m *Mailbox) flush() {
 	if m.owner != nil {
@@ -339,10 +339,10 @@ func (m *Mailbox) gone() {
 		watchers = m.rare.watchers
 	}
 	var letters []any
-	for m.in.n > 0 {
+	for !m.in.empty() {
 		letters = append(letters, m.popIn())
 	}
-	for m.out.n > 0 {
+	for !m.out.empty() {
 		m.lose(m.popOut(), Closed)
 	}
 	m.rare = nil

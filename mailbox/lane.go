@@ -27,6 +27,9 @@ const firstRing = 8
 type ring struct {
 	items  []Item
 	head   int32
+	n      int32          // items
+	count  int32          // messages: of a Run there are several in an item
+	sum    int            // their bytes
 	first  uint32         // sequence number of the item at head
 	latest map[any]uint32 // key → sequence number of the item that waits under it
 }
@@ -36,11 +39,33 @@ type ring struct {
 var rings = sync.Pool{New: func() any { return &ring{items: make([]Item, firstRing)} }}
 
 // lane is a ring of items that exists only while it holds some. It knows no
-// limit: its mailbox counts. Guarded by the mailbox's mutex.
+// limit: its mailbox does. Guarded by the mailbox's mutex.
 type lane struct {
 	*ring
-	n     int32
-	count int32 // messages: of a Run there are several in an item
+}
+
+func (l *lane) empty() bool { return l.ring == nil }
+
+// len is how many items there are.
+func (l *lane) len() int {
+	if l.ring == nil {
+		return 0
+	}
+	return int(l.n)
+}
+
+func (l *lane) messages() int32 {
+	if l.ring == nil {
+		return 0
+	}
+	return l.count
+}
+
+func (l *lane) bytes() int {
+	if l.ring == nil {
+		return 0
+	}
+	return l.sum
 }
 
 func (l *lane) push(it Item) {
@@ -60,11 +85,12 @@ func (l *lane) push(it Item) {
 	}
 	l.n++
 	l.count += int32(it.Messages())
+	l.sum += it.Size
 }
 
 // pushFront puts an item without a key in front of all others.
 func (l *lane) pushFront(it Item) {
-	if l.n == 0 {
+	if l.empty() {
 		l.push(it)
 		return
 	}
@@ -77,11 +103,12 @@ func (l *lane) pushFront(it Item) {
 	r[l.head] = it
 	l.n++
 	l.count += int32(it.Messages())
+	l.sum += it.Size
 }
 
 func (l *lane) grow() {
 	old := l.items
-	next := &ring{items: make([]Item, 2*len(old)), first: l.first, latest: l.latest}
+	next := &ring{items: make([]Item, 2*len(old)), first: l.first, latest: l.latest, n: l.n, count: l.count, sum: l.sum}
 	copied := copy(next.items, old[l.head:])
 	copy(next.items[copied:], old[:l.head])
 	l.release()
@@ -105,6 +132,7 @@ func (l *lane) pop() Item {
 	l.head = (l.head + 1) & int32(len(r)-1)
 	l.first++
 	l.count -= int32(it.Messages())
+	l.sum -= it.Size
 	if l.n--; l.n == 0 {
 		l.release()
 	}
@@ -113,13 +141,13 @@ func (l *lane) pop() Item {
 
 // remove takes out the items that drop says, and keeps the order of the others.
 func (l *lane) remove(drop func(Item) bool) {
-	if l.n == 0 {
+	if l.empty() {
 		return
 	}
 	r := l.items
 	at := func(i int32) *Item { return &r[int(l.head+i)&(len(r)-1)] }
 	kept := int32(0)
-	l.count, l.latest = 0, nil
+	l.count, l.sum, l.latest = 0, 0, nil
 	for i := range l.n {
 		it := *at(i)
 		*at(i) = Item{}
@@ -135,6 +163,7 @@ func (l *lane) remove(drop func(Item) bool) {
 		}
 		kept++
 		l.count += int32(it.Messages())
+		l.sum += it.Size
 	}
 	if l.n = kept; kept == 0 {
 		l.release()
@@ -144,7 +173,7 @@ func (l *lane) remove(drop func(Item) bool) {
 // waiting is the place of the item that waits under key, or nil. What it
 // points to is valid until the lane is next changed.
 func (l *lane) waiting(key any) *Item {
-	if l.n == 0 {
+	if l.empty() {
 		return nil
 	}
 	seq, ok := l.latest[key]
@@ -158,7 +187,7 @@ func (l *lane) waiting(key any) *Item {
 func (l *lane) release() {
 	if len(l.items) == firstRing {
 		clear(l.items)
-		l.head, l.latest = 0, nil
+		*l.ring = ring{items: l.items}
 		rings.Put(l.ring)
 	}
 	l.ring = nil

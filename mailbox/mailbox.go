@@ -147,7 +147,6 @@ type Mailbox struct {
 	// Owned by the goroutine that drains.
 	inv     actor.MessageInvoker
 	halting bool
-	left    int32 // messages until others have a turn
 
 	gate gate
 
@@ -168,8 +167,6 @@ type Mailbox struct {
 	sys      *system // the latest system message that waits, or nil
 	in, out  lane
 	bytes    int      // of the outbox and of what is unpaid
-	outBytes int      // of these, what waits in the outbox
-	inBytes  int      // of the inbox
 	worker   *worker  // that drains now
 	next     *Mailbox // in the dispatcher's queue
 	rare     *rare    // nil while there is nothing in it
@@ -286,7 +283,7 @@ func (m *Mailbox) Invoker() actor.MessageInvoker { return m.inv }
 func (m *Mailbox) Start() {
 	m.mu.Lock()
 	m.started = true
-	if m.owner != nil && (m.sys == nil || m.sys.next == m.sys) && m.signals == 0 && m.in.n+m.out.n == 0 {
+	if m.owner != nil && (m.sys == nil || m.sys.next == m.sys) && m.signals == 0 && m.in.empty() && m.out.empty() {
 		m.mu.Unlock()
 		return
 	}
@@ -297,14 +294,14 @@ func (m *Mailbox) Start() {
 func (m *Mailbox) UserMessageCount() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return int(m.in.n)
+	return m.in.len()
 }
 
 // Waiting is how many messages and bytes are accounted for the peer: waiting
 // here, or taken by the owner and not settled.
 func (m *Mailbox) Waiting() (messages, bytes int) {
 	m.mu.Lock()
-	messages, bytes = int(m.out.count+m.unpaid), m.bytes
+	messages, bytes = int(m.out.messages()+m.unpaid), m.bytes
 	m.mu.Unlock()
 	return messages, bytes
 }
@@ -314,7 +311,7 @@ func (m *Mailbox) Waiting() (messages, bytes int) {
 func (m *Mailbox) Holds() (bytes int, long bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.bytes + m.inBytes, m.heldLong()
+	return m.bytes + m.in.bytes(), m.heldLong()
 }
 
 // runnable reports whether draining would find something to do.
@@ -328,7 +325,7 @@ func (m *Mailbox) runnable() bool {
 	if m.paused || m.closed {
 		return false
 	}
-	return m.signals|m.later != 0 || m.in.n > 0 && !m.barred || m.lostItems() > 0 || m.out.n > 0 && !m.held
+	return m.signals|m.later != 0 || !m.in.empty() && !m.barred || m.lostItems() > 0 || !m.out.empty() && !m.held
 }
 
 // scheduleAndUnlock hands an idle mailbox with work to the dispatcher.
@@ -346,7 +343,7 @@ func (m *Mailbox) scheduleAndUnlock() {
 func (m *Mailbox) Outbox() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return int(m.out.n)
+	return m.out.len()
 }
 
 // Later sets signals for the owner's next turn: the rest of this one, and others

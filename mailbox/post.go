@@ -61,7 +61,7 @@ func (m *Mailbox) PostUserMessage(message any) {
 		}
 	}
 	m.mu.Lock()
-	if m.closed || int(m.in.n) >= m.cfg.messages() || !m.reserve(it.Size) {
+	if m.closed || m.in.len() >= m.cfg.messages() || !m.reserve(it.Size) {
 		m.mu.Unlock()
 		m.deadLetter(message)
 		return
@@ -135,7 +135,6 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 			err = m.fit(1, it.Size, messages, bytes)
 		}
 		if err == nil {
-			m.outBytes += it.Size
 			m.enter(it)
 			m.scheduleAndUnlock()
 			return nil
@@ -157,7 +156,7 @@ func (m *Mailbox) Post(it Item, p Policy) error {
 // enter puts an item in its place.
 func (m *Mailbox) enter(it Item) {
 	if it.First {
-		for it.Last && m.out.n > 0 { // nothing goes behind it
+		for it.Last && !m.out.empty() { // nothing goes behind it
 			m.lose(m.popOut(), Closed)
 		}
 		it.key = nil // what replaced it would be no First
@@ -182,7 +181,6 @@ func (m *Mailbox) entered(it Item) {
 
 // leaves notes that an item is no longer in the outbox.
 func (m *Mailbox) leaves(it Item) {
-	m.outBytes -= it.Size
 	if it.By != 0 {
 		m.rare.timed--
 	}
@@ -218,7 +216,7 @@ func (m *Mailbox) limits(p Policy) (messages, bytes int) {
 
 // fit reserves room for count more messages of the outbox.
 func (m *Mailbox) fit(count, size, messages, bytes int) error {
-	if int(m.out.count+m.unpaid) > messages-count || size > bytes-m.bytes {
+	if int(m.out.messages()+m.unpaid) > messages-count || size > bytes-m.bytes {
 		return ErrFull
 	}
 	if !m.cfg.Budget.Take(size) {
@@ -230,17 +228,12 @@ func (m *Mailbox) fit(count, size, messages, bytes int) error {
 
 // reserve makes room for a message of the inbox.
 func (m *Mailbox) reserve(size int) bool {
-	if size > 0 && (m.inBytes+size > m.cfg.bytes() || !m.cfg.Budget.Take(size)) {
-		return false
-	}
-	m.inBytes += size
-	return true
+	return size <= 0 || m.in.bytes()+size <= m.cfg.bytes() && m.cfg.Budget.Take(size)
 }
 
 // popIn removes the oldest message of the inbox and its bytes.
 func (m *Mailbox) popIn() any {
 	it := m.in.pop()
-	m.inBytes -= it.Size
 	m.cfg.Budget.Give(it.Size)
 	return it.Message
 }
@@ -271,7 +264,7 @@ func (m *Mailbox) countLost(it Item, o Outcome) {
 // unless that is a First or losing all of them would not do. Losses that somebody asked to hear of
 // wait for the owner, no more of them than the outbox may hold.
 func (m *Mailbox) dropOldest(size int) bool {
-	if m.out.n == 0 || m.out.oldest().First || int(m.unpaid) >= m.cfg.messages() || m.bytes-m.outBytes+size > m.cfg.bytes() ||
+	if m.out.empty() || m.out.oldest().First || int(m.unpaid) >= m.cfg.messages() || m.bytes-m.out.bytes()+size > m.cfg.bytes() ||
 		m.lostItems() >= m.cfg.messages() {
 		return false
 	}
@@ -312,7 +305,7 @@ func (m *Mailbox) replaceAndUnlock(old *Item, it Item) error {
 	}
 	was := *old
 	*old = it
-	m.outBytes += it.Size
+	m.out.sum += more
 	m.leaves(was)
 	m.entered(it)
 	m.lose(was, Dropped)
@@ -396,7 +389,7 @@ func (m *Mailbox) wakeWaiters() {
 // Settle. Only while draining.
 func (m *Mailbox) Take() (Item, bool) {
 	m.mu.Lock()
-	if m.out.n == 0 {
+	if m.out.empty() {
 		m.mu.Unlock()
 		return Item{}, false
 	}
@@ -428,7 +421,7 @@ func (m *Mailbox) NoFirst() (waits bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.begun = true
-	return m.out.n > 0 && m.out.oldest().First
+	return !m.out.empty() && m.out.oldest().First
 }
 
 // Overdue gives the items of the outbox whose By has come the outcome Failed,
@@ -512,7 +505,7 @@ func (m *Mailbox) Shed() {
 	m.mu.Lock()
 	m.sealed = true
 	m.wakeWaiters()
-	for m.out.n > 0 {
+	for !m.out.empty() {
 		m.lose(m.popOut(), Closed)
 	}
 	m.scheduleAndUnlock()

@@ -24,7 +24,6 @@ func (m *Mailbox) PostRun(it Item, p Policy) bool {
 		m.mu.Unlock()
 		return false
 	}
-	m.outBytes += it.Size
 	m.enter(it)
 	m.scheduleAndUnlock()
 	return true
@@ -38,6 +37,7 @@ func (m *Mailbox) splitOut(it *Item) Item {
 	it.Count--
 	it.Size -= one.Size
 	m.out.count--
+	m.out.sum -= one.Size
 	m.leaves(one)
 	m.giveBack(one.Size)
 	return one

@@ -17,6 +17,8 @@ type worker struct {
 
 	box atomic.Pointer[Mailbox] // what it drains now
 
+	left int // messages of that mailbox until others have a turn
+
 	// The message in the application's hands. Of this goroutine; of the monitor
 	// once it has fenced off the call.
 	current any
