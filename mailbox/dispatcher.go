@@ -50,8 +50,7 @@ type Dispatcher struct {
 	sourceEnded func(error)
 
 	mu         sync.Mutex // guards what follows
-	head, tail *Mailbox   // run queue
-	queued     int
+	queue      queue
 	idle       []*worker            // parked, the latest last
 	busy       map[*worker]struct{} // draining, or on their way to
 	blocked    int                  // of busy, those the monitor has given up waiting for
@@ -177,28 +176,17 @@ const crowd = 8
 // schedule queues a mailbox whose state is queued.
 func (d *Dispatcher) schedule(m *Mailbox) {
 	d.mu.Lock()
-	d.pushLocked(m)
+	d.queue.push(m)
 	if !d.collecting {
 		d.helpLocked()
 	}
 	d.mu.Unlock()
 }
 
-func (d *Dispatcher) pushLocked(m *Mailbox) {
-	m.next = nil
-	if d.tail == nil {
-		d.head = m
-	} else {
-		d.tail.next = m
-	}
-	d.tail = m
-	d.queued++
-}
-
 // helpLocked adds a running worker if the queue asks for one.
 func (d *Dispatcher) helpLocked() {
 	running := d.runningLocked()
-	if d.queued == 0 || running >= d.workers || running > 0 && d.queued <= crowd*running {
+	if d.queue.n == 0 || running >= d.workers || running > 0 && d.queue.n <= crowd*running {
 		return
 	}
 	d.startLocked()
@@ -231,21 +219,6 @@ func (d *Dispatcher) startLocked() {
 	d.busy[w] = struct{}{}
 	d.done.Add(1)
 	go w.run()
-}
-
-// next is the next mailbox for w, or nil if it is to look at the source or to
-// park.
-func (d *Dispatcher) nextLocked() *Mailbox {
-	m := d.head
-	if m == nil {
-		return nil
-	}
-	if d.head = m.next; d.head == nil {
-		d.tail = nil
-	}
-	m.next = nil
-	d.queued--
-	return m
 }
 
 func (d *Dispatcher) abandonedEnded(reason any) {

@@ -166,10 +166,9 @@ type Mailbox struct {
 	unpaid   int32   // messages taken from the outbox, not settled
 	sys      *system // the latest system message that waits, or nil
 	in, out  lane
-	bytes    int      // of the outbox and of what is unpaid
-	worker   *worker  // that drains now
-	next     *Mailbox // in the dispatcher's queue
-	rare     *rare    // nil while there is nothing in it
+	bytes    int     // of the outbox and of what is unpaid
+	worker   *worker // that drains now
+	rare     *rare   // nil while there is nothing in it
 
 	ordinary *ordinary // set by RegisterHandlers; nil if there is an owner
 }

@@ -66,7 +66,7 @@ func (d *Dispatcher) monitor() {
 			d.fence(o, stacks[o.w.goid])
 		}
 		d.mu.Lock()
-		if d.runningLocked()+d.blocked > 0 || d.queued > 0 {
+		if d.runningLocked()+d.blocked > 0 || d.queue.n > 0 {
 			quiet = 0
 		} else if quiet++; quiet > monitorSlack {
 			d.monitoring = false
@@ -133,11 +133,11 @@ func (d *Dispatcher) look(now time.Time) (next time.Duration, over []overdue) {
 	}
 	// When many block, as many again start: the count doubles each tick until
 	// the queue is served.
-	want := min(d.queued, max(d.workers, 2*newly)-d.runningLocked())
+	want := min(d.queue.n, max(d.workers, 2*newly)-d.runningLocked())
 	for ; want > 0; want-- {
 		d.startLocked()
 	}
-	if d.queued > 0 {
+	if d.queue.n > 0 {
 		next = monitorTick
 	}
 	return next, over

@@ -48,7 +48,7 @@ func (w *worker) run() {
 			w.lead()
 			continue
 		}
-		m := d.nextLocked()
+		m := d.queue.pop()
 		switch {
 		case m != nil:
 			yielded = false
@@ -87,7 +87,7 @@ func (w *worker) runOne(m *Mailbox) {
 	w.box.Store(nil) // before another worker may have it
 	if more {
 		w.d.mu.Lock()
-		w.d.pushLocked(m)
+		w.d.queue.push(m)
 		w.d.mu.Unlock()
 		// Workers that always find something to do would keep goroutines that
 		// write, or that the application started, waiting for their time slice.
@@ -101,7 +101,7 @@ func (w *worker) runOne(m *Mailbox) {
 func (w *worker) lead() {
 	d := w.d
 	d.mu.Lock()
-	block := d.queued == 0
+	block := d.queue.n == 0
 	d.waiting = block
 	d.mu.Unlock()
 	err := d.source.Wait(block)
@@ -121,10 +121,10 @@ func (w *worker) lead() {
 	d.source.Dispatch()
 	d.mu.Lock()
 	d.collecting = false
-	round := d.queued
+	round := d.queue.n
 	for ; round > 0; round-- {
 		w.backLocked()
-		m := d.nextLocked()
+		m := d.queue.pop()
 		if m == nil {
 			break
 		}
@@ -192,7 +192,7 @@ func (w *worker) end() {
 	if d.leader == w {
 		d.leader = nil
 	}
-	if !d.closed && (d.queued > 0 || d.source != nil && d.leader == nil) {
+	if !d.closed && (d.queue.n > 0 || d.source != nil && d.leader == nil) {
 		d.startLocked()
 	}
 	d.mu.Unlock()
