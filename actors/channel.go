@@ -27,8 +27,7 @@ type Channel struct {
 	timer  supervisor.Timer
 
 	// Shared.
-	end     atomic.Pointer[ending]  // why it closes; the first to set it wins
-	coming  atomic.Pointer[arrival] // from the HTTP handler to the actor
+	end     atomic.Pointer[ending] // why it closes; the first to set it wins
 	request atomic.Pointer[requestRest]
 	aside   *aside        // guarded by mu; nil while there is nothing in it
 	losses  atomic.Uint32 // messages lost while it was open
@@ -41,8 +40,11 @@ type Channel struct {
 	// small stands together, so that no room is lost between.
 	phase      phase
 	where      where           // what the handler is being called for
+	arrived    bool            // the link is the actor's
 	closing    bool            // the close frame is queued
 	unread     bool            // the peer is left waiting until it has read
+	pinged     bool            // and has not answered
+	armed      bool            // the timer is set
 	directive  directive       // for the failure that is escalating
 	began      bool            // Open was called
 	opened     bool            // and has returned
@@ -58,17 +60,15 @@ type Channel struct {
 	hangs      uint8           // calls that did not return while it ended
 	sigs       mailbox.Signals // heard and not yet acted upon
 	answer     uint32          // how many bytes our answer to the request has, once it is queued
-	link       transport.Link
-	flight     *flight  // taken from the outbox, not written
-	passing    *passing // nil while there is nothing in it
-	strain     *strain  // nil while all goes well
-	openedAt   int64    // nanoseconds of Runtime.now, as those that follow
-	lastIn     int64    // a sign of life
-	lastData   int64    // a message, either way
-	pingAt     int64    // an unanswered ping was sent; 0: none
-	armed      int64    // when the timer fires; 0: it does not
-	sent       uint64   // messages written
-	received   uint64   // messages delivered
+	link       transport.Link  // guarded by mu until it has arrived
+	flight     *flight         // taken from the outbox, not written
+	passing    *passing        // nil while there is nothing in it
+	strain     *strain         // nil while all goes well
+	openedAt   int64           // nanoseconds of Runtime.now, as those that follow
+	lastIn     int64           // a sign of life, or the ping that asks for one
+	lastData   int64           // a message, either way
+	sent       uint64          // messages written
+	received   uint64          // messages delivered
 }
 
 // strain is what a channel has that is congested, has failed, is closing, or may be
@@ -147,9 +147,6 @@ func (c *Channel) passingly() *passing {
 	}
 	return c.passing
 }
-
-// arrival is a link with the word that it may be used.
-type arrival struct{ link transport.Link }
 
 // phase is how far a channel's life has gone.
 type phase uint8

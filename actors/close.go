@@ -17,7 +17,7 @@ import (
 
 // beginClose acts upon the end that was decided.
 func (c *Channel) beginClose() {
-	if c.phase > open || c.link == nil {
+	if c.phase > open || !c.arrived {
 		return
 	}
 	e := c.end.Load()
@@ -213,7 +213,7 @@ func (c *Channel) release() {
 	c.phase = closed
 	rt.timers.Stop(&c.timer)
 	c.stopTimers()
-	if c.link != nil {
+	if c.arrived {
 		c.link.Release()
 	}
 	rt.reg.Remove(&c.member)

@@ -12,7 +12,7 @@ import (
 // channel's one timer for the next. What moves a deadline only writes a field;
 // the timer is set anew when it fires.
 func (c *Channel) checkDeadlines() {
-	if c.phase == closed || c.link == nil {
+	if c.phase == closed || !c.arrived {
 		return
 	}
 	now := c.ep.rt.now()
@@ -110,7 +110,7 @@ func (c *Channel) passedWhileOpen(o *Options, passed func(int64, time.Duration) 
 	if o.IdleTimeout > 0 && passed(max(later(c.lastData, o.IdleTimeout), unread), 0) {
 		return &ending{cause: supervisor.CauseIdleTimeout}
 	}
-	if c.pingAt != 0 && !c.congested && passed(max(later(c.pingAt, o.PongTimeout), unread), 0) {
+	if c.pinged && !c.congested && passed(max(later(c.lastIn, o.PongTimeout), unread), 0) {
 		return &ending{cause: supervisor.CausePongTimeout}
 	}
 	return nil
@@ -144,7 +144,7 @@ func (c *Channel) keepAlive(o *Options, passed func(int64, time.Duration) bool) 
 	if o.PingInterval <= 0 || c.congested || c.origin.framing == transport.FramingStream {
 		return
 	}
-	if c.pingAt != 0 {
+	if c.pinged {
 		passed(c.ep.rt.now(), o.PingInterval) // the next is due so long after the pong, which may come at once
 		return
 	}
@@ -166,14 +166,14 @@ func (c *Channel) keepAlive(o *Options, passed func(int64, time.Duration) bool) 
 		passed(now, o.PingInterval)
 		return
 	}
-	c.pingAt = now
+	c.pinged, c.lastIn = true, now
 	passed(now, min(o.PongTimeout, o.PingInterval)) // the same
 }
 
 func (c *Channel) arm(next int64) {
-	if next == math.MaxInt64 || c.armed != 0 && c.armed <= next {
+	if next == math.MaxInt64 {
 		return
 	}
-	c.armed = next
-	c.ep.rt.timers.Set(&c.timer, (*expiry)(c), c.ep.rt.at(next))
+	c.armed = true
+	c.ep.rt.timers.SetEarlier(&c.timer, (*expiry)(c), c.ep.rt.at(next))
 }

@@ -48,13 +48,13 @@ func (c *Channel) read() {
 		if !ok {
 			if c.link.Progress() {
 				c.box.Spend(turnMessages) // it may have been as much work
-				c.lastIn = c.ep.rt.now()
-				c.lastData, c.pingAt = c.lastIn, 0
+				c.lastIn, c.pinged = c.ep.rt.now(), false
+				c.lastData = c.lastIn
 			}
 			return
 		}
 		if n == 0 {
-			c.lastIn, c.pingAt = c.ep.rt.now(), 0
+			c.lastIn, c.pinged = c.ep.rt.now(), false
 		}
 		c.incoming(in)
 	}

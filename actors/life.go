@@ -8,15 +8,19 @@ import (
 
 // arrive gives the actor its link. From the HTTP handler's goroutine.
 func (c *Channel) arrive(link transport.Link) {
-	c.coming.Store(&arrival{link})
-	c.box.Raise(sigArrived)
 	// The actor may have been stopped before it had a link: then nobody hears
 	// the signal, and whichever of Gone and this comes second releases it.
-	if c.isGone() {
-		if a := c.coming.Swap(nil); a != nil {
-			a.link.Release()
-		}
+	c.mu.Lock()
+	gone := c.gone
+	if !gone {
+		c.link = link
 	}
+	c.mu.Unlock()
+	if gone {
+		link.Release()
+		return
+	}
+	c.box.Raise(sigArrived)
 }
 
 // discard ends a channel that will never have a link.
@@ -28,13 +32,13 @@ func (c *Channel) discard() {
 // open begins the channel's life with its handler.
 func (c *Channel) open() {
 	rt := c.ep.rt
-	if a := c.coming.Swap(nil); a != nil {
+	if !c.arrived {
 		if c.phase == closed { // stopped meanwhile
-			a.link.Release()
+			c.link.Release()
 			return
 		}
-		c.link = a.link
-		c.answer = uint32(a.link.Queued())
+		c.arrived = true
+		c.answer = uint32(c.link.Queued())
 		c.box.Hold(false, false)
 		now := rt.now()
 		c.openedAt, c.lastIn, c.lastData = now, now, now

@@ -40,7 +40,7 @@ type outgoing struct {
 // flush writes what waits, in one call of the system, as far as the kernel
 // takes it.
 func (c *Channel) flush() {
-	if c.link == nil || c.phase == closed {
+	if !c.arrived || c.phase == closed {
 		return
 	}
 	if c.congested && c.link.Pending() == 0 {
@@ -325,7 +325,7 @@ func (c *Channel) unsent(it mailbox.Item) {
 
 // dropFlight gives what was not written its outcome.
 func (c *Channel) dropFlight() {
-	if c.link == nil {
+	if !c.arrived {
 		return
 	}
 	c.settle()
@@ -369,7 +369,7 @@ func (c *Channel) watchCongestion() {
 	s := c.strained()
 	s.stallAt, s.stallMark = 0, 0
 	c.ease()
-	if c.armed == 0 {
+	if !c.armed {
 		c.box.Raise(sigTimer) // for keepalive, which has waited
 	}
 }

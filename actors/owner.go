@@ -175,7 +175,7 @@ func (c *Channel) act(s mailbox.Signals) {
 	case sigDue:
 		c.runDue()
 	case sigTimer:
-		c.armed = 0
+		c.armed = false
 		c.pump() // what has arrived while the handler was busy is in time,
 		if c.congested {
 			c.flush() // and so is what the peer has taken
@@ -206,7 +206,7 @@ func (o *owner) Stopping() {
 	}
 	c.finishWith(ending{cause: supervisor.CauseStopped, quick: true})
 	switch {
-	case c.link == nil:
+	case !c.arrived:
 		c.finish()
 	case c.phase >= flushing: // it was closing before, with more patience
 		s := c.strained()
@@ -262,7 +262,7 @@ func (o *owner) Fenced(f mailbox.Failure) {
 	c := (*Channel)(o)
 	at := c.where
 	c.where = inNothing
-	if c.link != nil {
+	if c.arrived {
 		c.link.Disown() // the handler may be reading
 	}
 	c.directive = directive(actor.RestartDirective)
@@ -315,15 +315,14 @@ func (o *owner) Gone() {
 		c.ep.rt.system.Root.Stop(child)
 	}
 	// Whoever still holds the PID or the Channel holds no more than their names.
-	if c.link != nil {
-		c.link.Release()
-	}
-	c.link, c.passing = nil, nil
+	c.passing = nil
 	if c.end.Load() == nil { // its actor ended by itself
 		c.finishWith(ending{cause: supervisor.CauseStopped})
 	}
 	c.mu.Lock()
 	c.gone = true
+	link := c.link
+	c.link, c.arrived = nil, false
 	left := c.aside != nil && len(c.aside.closes) > 0
 	c.over = c.over || !left
 	if c.aside != nil && c.aside.done != nil {
@@ -333,8 +332,8 @@ func (o *owner) Gone() {
 	if left {
 		go c.runOnClose()
 	}
-	if a := c.coming.Swap(nil); a != nil {
-		a.link.Release()
+	if link != nil {
+		link.Release()
 	}
 	c.ep.rt.forget(c)
 }

@@ -113,7 +113,7 @@ func (c *Channel) offends() (bytes int64, bad bool) {
 
 // noteHeld lets sweep see what the link holds of a message that is not whole.
 func (c *Channel) noteHeld() {
-	if c.link == nil {
+	if !c.arrived {
 		return
 	}
 	held := uint32(min(uint64(c.link.Held()), math.MaxUint32))

@@ -145,8 +145,7 @@ type Mailbox struct {
 	owner Owner // nil: an ordinary actor's
 
 	// Owned by the goroutine that drains.
-	inv     actor.MessageInvoker
-	halting bool
+	inv actor.MessageInvoker
 
 	gate gate
 
@@ -161,6 +160,7 @@ type Mailbox struct {
 	held     bool // the link has no room: an outbox alone is no reason to run
 	barred   bool // the owner is not ready for the inbox yet
 	begun    bool // the outbox has had an item, or NoFirst was called
+	halting  bool // owned by the goroutine that drains, and stands where there is room
 	signals  Signals
 	later    Signals // for the next turn
 	unpaid   int32   // messages taken from the outbox, not settled

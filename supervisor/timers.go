@@ -79,11 +79,20 @@ func NewTimers(shards int) *Timers {
 // once, at the given time or as soon as possible after it (at once, though not
 // from inside Set, if it has passed). After Close it does nothing.
 func (ts *Timers) Set(t *Timer, owner Owner, at time.Time) {
+	ts.set(t, owner, at, false)
+}
+
+// SetEarlier is Set, but leaves t alone if it is set for that time or an earlier one.
+func (ts *Timers) SetEarlier(t *Timer, owner Owner, at time.Time) {
+	ts.set(t, owner, at, true)
+}
+
+func (ts *Timers) set(t *Timer, owner Owner, at time.Time, earlier bool) {
 	s := ts.shard(t)
 	deadline := int64(at.Sub(ts.base))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed || earlier && t.place != 0 && s.heap[t.place-1].deadline <= deadline {
 		return
 	}
 	t.owner = owner

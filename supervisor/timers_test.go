@@ -59,6 +59,14 @@ func TestTimerFiresOnceAtItsTime(t *testing.T) {
 			time.Sleep(time.Second)
 			ts.Set(&a.timer, a, a.start.Add(2*time.Second))
 		}, []time.Duration{2 * time.Second}},
+		{"a later time leaves it alone if only an earlier one counts", func(ts *Timers, a *alarm) {
+			ts.SetEarlier(&a.timer, a, a.start.Add(time.Hour))
+			ts.SetEarlier(&a.timer, a, a.start.Add(2*time.Hour))
+		}, []time.Duration{time.Hour}},
+		{"an earlier time counts", func(ts *Timers, a *alarm) {
+			ts.SetEarlier(&a.timer, a, a.start.Add(time.Hour))
+			ts.SetEarlier(&a.timer, a, a.start.Add(time.Minute))
+		}, []time.Duration{time.Minute}},
 		{"stopped", func(ts *Timers, a *alarm) {
 			ts.Set(&a.timer, a, a.start.Add(time.Second))
 			ts.Stop(&a.timer)
