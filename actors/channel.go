@@ -31,7 +31,6 @@ type Channel struct {
 	request atomic.Pointer[requestRest]
 	aside   *aside        // guarded by mu; nil while there is nothing in it
 	losses  atomic.Uint32 // messages lost while it was open
-	partial atomic.Uint32 // bytes of a message that is not whole yet
 	mu      sync.Mutex    // guards what follows
 	gone    bool          // the actor has ended
 	over    bool          // what OnClose registered has run
@@ -63,7 +62,6 @@ type Channel struct {
 	link       transport.Link  // guarded by mu until it has arrived
 	flight     *flight         // taken from the outbox, not written
 	passing    *passing        // nil while there is nothing in it
-	strain     *strain         // nil while all goes well
 	openedAt   int64           // nanoseconds of Runtime.now, as those that follow
 	lastIn     int64           // a sign of life, or the ping that asks for one
 	lastData   int64           // a message, either way
@@ -81,20 +79,8 @@ type strain struct {
 	closeBy   int64             // when a close that is under way is cut short, as openedAt
 }
 
-// strained gives it a place.
-func (c *Channel) strained() *strain {
-	if c.strain == nil {
-		c.strain = new(strain)
-	}
-	return c.strain
-}
-
-// ease drops it when there is nothing left in it.
-func (c *Channel) ease() {
-	if c.strain != nil && *c.strain == (strain{}) {
-		c.strain = nil
-	}
-}
+// strained is where it is kept.
+func (c *Channel) strained() *strain { return &c.passingly().strain }
 
 // aside is what most channels never have. Guarded by the channel's mutex.
 type aside struct {
@@ -125,12 +111,22 @@ type passing struct {
 	failure  any                 // what the handler failed of last
 	pongs    []*transport.Packet // answers to the latest pings
 	active   *outgoing           // the source whose turn it is
+	strain   strain              // zero while all goes well
 }
 
 // tidy drops it when there is nothing left in it.
 func (c *Channel) tidy() {
-	if p := c.passing; p != nil && len(p.finished) == 0 && len(p.errs) == 0 && p.failure == nil && len(p.pongs) == 0 && p.active == nil {
+	if p := c.passing; p != nil && len(p.finished) == 0 && len(p.errs) == 0 && p.failure == nil && len(p.pongs) == 0 && p.active == nil &&
+		p.strain == (strain{}) {
 		c.passing = nil
+	}
+}
+
+// hush drops what is to be told.
+func (c *Channel) hush() {
+	if c.passing != nil {
+		*c.passing = passing{strain: c.passing.strain}
+		c.tidy()
 	}
 }
 

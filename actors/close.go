@@ -258,7 +258,7 @@ func (c *Channel) conclude() {
 			c.last(inError, &Error{c, err})
 		}
 	}
-	c.passing = nil
+	c.hush()
 	if !c.told {
 		c.told = true
 		if c.began {

@@ -368,7 +368,7 @@ func (c *Channel) watchCongestion() {
 	}
 	s := c.strained()
 	s.stallAt, s.stallMark = 0, 0
-	c.ease()
+	c.tidy()
 	if !c.armed {
 		c.box.Raise(sigTimer) // for keepalive, which has waited
 	}

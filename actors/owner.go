@@ -295,7 +295,7 @@ const lastHangs = 3
 // it, or the making of a handler to deliver it to, did not return.
 func (c *Channel) stuckAtTheEnd(at where) {
 	if c.hangs++; c.hangs > lastHangs {
-		c.passing = nil
+		c.hush()
 	}
 	if c.told {
 		c.box.Abandon()

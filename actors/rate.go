@@ -63,10 +63,10 @@ type pace struct {
 // unreadUntil is until when the peer is left unread for what it has sent; 0: it
 // is not.
 func (c *Channel) unreadUntil() int64 {
-	if c.strain == nil || c.ep.opts.CloseOverRate {
+	if c.passing == nil || c.ep.opts.CloseOverRate {
 		return 0
 	}
-	p := &c.strain.pace
+	p := &c.passing.strain.pace
 	return max(c.ep.messages.ready(p.messages), c.ep.bytes.ready(p.bytes), 0)
 }
 
@@ -108,8 +108,8 @@ func (c *Channel) charge(messages, bytes int) bool {
 
 // forgetPace drops the buckets if they are full: they cost an idle channel nothing.
 func (c *Channel) forgetPace(now int64) {
-	if s := c.strain; s != nil && max(s.pace.messages, s.pace.bytes) <= now {
-		s.pace = pace{}
-		c.ease()
+	if p := c.passing; p != nil && max(p.strain.pace.messages, p.strain.pace.bytes) <= now {
+		p.strain.pace = pace{}
+		c.tidy()
 	}
 }

@@ -2,7 +2,6 @@ package actors
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -106,9 +105,8 @@ func (rt *Runtime) sweep() {
 // quarter of what may wait does, or a message of the peer's is not whole. A
 // burst is nobody's fault.
 func (c *Channel) offends() (bytes int64, bad bool) {
-	waiting, long := c.box.Holds()
-	coming := int64(c.partial.Load())
-	return int64(waiting) + coming, long || waiting > c.ep.opts.MailboxBytes/4 || coming > 0
+	waiting, coming, long := c.box.Holds()
+	return int64(waiting + coming), long || waiting > c.ep.opts.MailboxBytes/4 || coming > 0
 }
 
 // noteHeld lets sweep see what the link holds of a message that is not whole.
@@ -116,8 +114,5 @@ func (c *Channel) noteHeld() {
 	if !c.arrived {
 		return
 	}
-	held := uint32(min(uint64(c.link.Held()), math.MaxUint32))
-	if c.partial.Load() != held {
-		c.partial.Store(held)
-	}
+	c.box.Collects(c.link.Held())
 }

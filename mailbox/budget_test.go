@@ -52,7 +52,7 @@ func TestShedDoesNotWaitForTheOwner(t *testing.T) {
 			}
 		}
 		f.Shed()
-		if bytes, long := f.Holds(); bytes != 0 || long || budget.Used() != 0 || outcomes != nil {
+		if bytes, _, long := f.Holds(); bytes != 0 || long || budget.Used() != 0 || outcomes != nil {
 			t.Errorf("%d bytes, %v, %d of the budget, %v are told", bytes, long, budget.Used(), outcomes)
 		}
 		if err := f.Post(Item{}, Reject); !errors.Is(err, ErrClosed) {
@@ -146,7 +146,7 @@ func TestHolds(t *testing.T) {
 		synctest.Wait()
 		holds := func(bytes int, long bool) {
 			t.Helper()
-			if n, l := f.Holds(); n != bytes || l != long || budget.Used() != int64(bytes) {
+			if n, _, l := f.Holds(); n != bytes || l != long || budget.Used() != int64(bytes) {
 				t.Errorf("holds %d (%v), %d are used; want %d (%v)", n, l, budget.Used(), bytes, long)
 			}
 		}

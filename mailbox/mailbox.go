@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -69,7 +70,7 @@ func or(n, otherwise int) int {
 
 // Signals are an owner's lifecycle flags: raised any number of times, heard
 // once, never dropped. Their meaning is the owner's.
-type Signals uint32
+type Signals uint16
 
 // Owner is the channel a mailbox belongs to. Route, Overflow and Lost are
 // called on the poster's goroutine (DeadLetter on any) and must not block; the
@@ -132,7 +133,8 @@ type Failure struct {
 type runState uint8
 
 const (
-	idle runState = iota
+	unborn runState = iota // before Start
+	idle
 	queued
 	running
 )
@@ -151,7 +153,6 @@ type Mailbox struct {
 
 	mu       sync.Mutex // guards what follows
 	state    runState
-	started  bool
 	paused   bool // suspended by a failure until the supervisor resumes it
 	stopped  bool // a Stop was posted: a Restart no longer counts
 	poisoned bool // a PoisonPill was posted
@@ -164,6 +165,7 @@ type Mailbox struct {
 	signals  Signals
 	later    Signals // for the next turn
 	unpaid   int32   // messages taken from the outbox, not settled
+	partial  uint32  // bytes of what its owner collects
 	sys      *system // the latest system message that waits, or nil
 	in, out  lane
 	bytes    int     // of the outbox and of what is unpaid
@@ -281,7 +283,9 @@ func (m *Mailbox) Invoker() actor.MessageInvoker { return m.inv }
 // next, a signal of the owner's as a rule, in one turn.
 func (m *Mailbox) Start() {
 	m.mu.Lock()
-	m.started = true
+	if m.state == unborn {
+		m.state = idle
+	}
 	if m.owner != nil && (m.sys == nil || m.sys.next == m.sys) && m.signals == 0 && m.in.empty() && m.out.empty() {
 		m.mu.Unlock()
 		return
@@ -305,17 +309,29 @@ func (m *Mailbox) Waiting() (messages, bytes int) {
 	return messages, bytes
 }
 
-// Holds is how many bytes are accounted for in both lanes, and whether the owner
-// has been held up (Hold) for a second.
-func (m *Mailbox) Holds() (bytes int, long bool) {
+// Holds is how many bytes are accounted for in both lanes, how many the owner
+// Collects, and whether it has been held up (Hold) for a second.
+func (m *Mailbox) Holds() (waiting, collected int, long bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.bytes + m.in.bytes(), m.heldLong()
+	return m.bytes + m.in.bytes(), int(m.partial), m.heldLong()
+}
+
+// Collects tells how many bytes the owner has of a message that is not whole yet.
+// Only while draining.
+func (m *Mailbox) Collects(bytes int) {
+	partial := uint32(min(uint64(bytes), math.MaxUint32))
+	if partial == m.partial { // nobody else changes it
+		return
+	}
+	m.mu.Lock()
+	m.partial = partial
+	m.mu.Unlock()
 }
 
 // runnable reports whether draining would find something to do.
 func (m *Mailbox) runnable() bool {
-	if !m.started {
+	if m.state == unborn {
 		return false
 	}
 	if m.sys != nil || m.rare != nil && m.rare.fenced != nil {
