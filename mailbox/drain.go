@@ -306,7 +306,8 @@ func (m *Mailbox) finish(message any) {
 		return
 	}
 	p, there := system.ProcessRegistry.GetLocal(self.Id)
-	if !there || m.ordinary != nil && m.ordinary.process != nil && m.ordinary.process != p {
+	o := m.whose()
+	if !there || o != nil && o.process != nil && o.process != p {
 		m.gone()
 	}
 }
@@ -335,8 +336,9 @@ func (m *Mailbox) gone() {
 		sys = append(sys, m.popSystem())
 	}
 	var watchers []*actor.PID
+	var whose *ordinary
 	if m.rare != nil {
-		watchers = m.rare.watchers
+		watchers, whose = m.rare.watchers, m.rare.ordinary
 	}
 	var letters []any
 	for !m.in.empty() {
@@ -345,7 +347,9 @@ func (m *Mailbox) gone() {
 	for !m.out.empty() {
 		m.lose(m.popOut(), Closed)
 	}
-	m.rare = nil
+	if m.rare = nil; whose != nil {
+		m.rare = &rare{ordinary: whose}
+	}
 	m.mu.Unlock()
 	for _, message := range letters {
 		m.deadLetter(message)

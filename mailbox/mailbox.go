@@ -171,24 +171,35 @@ type Mailbox struct {
 	bytes    int     // of the outbox and of what is unpaid
 	worker   *worker // that drains now
 	rare     *rare   // nil while there is nothing in it
-
-	ordinary *ordinary // set by RegisterHandlers; nil if there is an owner
 }
 
-// ordinary is who a mailbox without an owner belongs to.
+// ordinary is who a mailbox without an owner belongs to. Immutable.
 type ordinary struct {
 	self    *actor.PID
 	system  *actor.ActorSystem
 	process actor.Process // its own, among later ones of its name
 }
 
+// whose is the ordinary actor that the mailbox belongs to, nil if there is none.
+func (m *Mailbox) whose() *ordinary {
+	if m.owner != nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rare == nil {
+		return nil
+	}
+	return m.rare.ordinary
+}
+
 // self is the actor, and its system; nil in a mailbox that never got one.
 func (m *Mailbox) self() (*actor.PID, *actor.ActorSystem) {
-	switch {
-	case m.owner != nil:
+	if m.owner != nil {
 		return m.owner.Self()
-	case m.ordinary != nil:
-		return m.ordinary.self, m.ordinary.system
+	}
+	if o := m.whose(); o != nil {
+		return o.self, o.system
 	}
 	return nil, nil
 }
@@ -201,6 +212,7 @@ type rare struct {
 	room     chan struct{} // closed when there may be room; nil while nobody waits
 	timed    int           // items of the outbox that have a By
 	watchers []*actor.PID
+	ordinary *ordinary // set by RegisterHandlers, and kept for ever; nil if there is an owner
 }
 
 // system is a system message that waits.
@@ -268,10 +280,12 @@ func Producer(cfg *Config) actor.MailboxProducer {
 // not used: mailboxes run on the one of their Config.
 func (m *Mailbox) RegisterHandlers(inv actor.MessageInvoker, _ actor.Dispatcher) {
 	m.inv = inv
-	if ctx, ok := inv.(actor.Context); ok && m.owner == nil && m.ordinary == nil {
+	if ctx, ok := inv.(actor.Context); ok && m.owner == nil && m.whose() == nil {
 		self, system := ctx.Self(), ctx.ActorSystem()
 		process, _ := system.ProcessRegistry.GetLocal(self.Id)
-		m.ordinary = &ordinary{self, system, process}
+		m.mu.Lock()
+		m.rarely().ordinary = &ordinary{self, system, process}
+		m.mu.Unlock()
 	}
 }
 
