@@ -43,8 +43,8 @@ var guards = []struct {
 
 	{"goroutines: an idle channel, poller", 0, idleGoroutines(actors.DriverPoller, 0)},
 	{"goroutines: an idle channel, goroutine driver", 1, idleGoroutines(actors.DriverGoroutine, 1)},
-	{"bytes: an idle channel, without the pipe it is on", 1240, idlePipeBytes},
-	{"bytes: an idle channel, poller", 1635, idleSocketBytes(actors.DriverPoller)},
+	{"bytes: an idle channel, without the pipe it is on", 820, idlePipeBytes},
+	{"bytes: an idle channel, poller", 1000, idleSocketBytes(actors.DriverPoller)},
 
 	{"writes: 100 sends of one call of the handler, poller", 1, writes(actors.DriverPoller, burstInside)},
 	{"writes: 100 sends of one call of the handler, goroutine driver", 1, writes(actors.DriverGoroutine, burstInside)},

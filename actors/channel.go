@@ -155,7 +155,7 @@ const (
 	closed                // the link is released
 )
 
-// directive is an actor.Directive in one byte: a channel of 481 would take 512.
+// directive is an actor.Directive in one byte: a channel of 385 would take 416.
 type directive uint8
 
 // where is what the handler is being called for.
