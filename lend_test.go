@@ -114,28 +114,35 @@ func TestALentPoisonIsCopied(t *testing.T) {
 // A handler that was given up may go on to read what it was lent: nobody writes
 // there.
 func TestAStuckHandlerKeepsWhatItWasLent(t *testing.T) {
-	onDrivers(t, func(t *testing.T, d transport.Driver) {
-		release, saw := make(chan struct{}), make(chan string, 1)
-		s, _ := playWith(t, actors.Config{
-			Driver: d, Options: actors.Options{LendMessages: true, HandlerDeadline: 50 * time.Millisecond},
-		}, actors.FromHandler(func() actors.Handler { return &lentHandler{release: release, saw: saw} }))
-		p := s.dial()
-		must(t, p.WriteRaw(append(frameOf("stick"), frameOf("behind it")...)))
-		if got := s.read(p); got != "behind it" {
-			t.Fatalf("got %q", got)
+	var release chan struct{}
+	saw := make(chan string, 1)
+	opts := actors.Options{HandlerDeadline: time.Second, IdleTimeout: -1, PingInterval: -1}
+	inBubble(t, actors.Config{Options: opts}, actors.FromHandler(func() actors.Handler { return &lentHandler{release: release, saw: saw} }), func(l *lab) {
+		release = make(chan struct{})
+		link, p := transporttest.Pair(&transport.Config{Lend: true}, 1<<16)
+		_, err := l.ep.Open(link, nil, "")
+		must(l, err)
+		must(l, p.WriteRaw(append(frameOf("stick"), frameOf("behind it")...)))
+		read := func() string {
+			_, b, err := p.ReadMessage(l.Context())
+			must(l, err)
+			return string(b)
+		}
+		if got := read(); got != "behind it" {
+			l.Fatalf("got %q", got)
 		}
 		for range 50 {
 			all, texts := lending(100)
-			must(t, p.WriteRaw(all))
+			must(l, p.WriteRaw(all))
 			for _, want := range texts {
-				if got := s.read(p); got != want {
-					t.Fatalf("got %q, want %q", got, want)
+				if got := read(); got != want {
+					l.Fatalf("got %q, want %q", got, want)
 				}
 			}
 		}
 		close(release)
-		if got := get(t, saw); got != "stick" {
-			t.Errorf("it was lent %q", got)
+		if got := <-saw; got != "stick" {
+			l.Errorf("it was lent %q", got)
 		}
 	})
 }
