@@ -153,3 +153,6 @@ func (w handed) yield(to func(net.Conn, []byte)) bool {
 	to(w.c, nil)
 	return true
 }
+
+// OwnBytes is how much memory for copies a packet of CopyOnce holds.
+func OwnBytes(p *Packet) int { return cap(p.own) }

@@ -93,13 +93,22 @@ func NewOnce(op Opcode, data []byte) *Packet {
 // CopyOnce is NewOnce of a copy of data.
 func CopyOnce(op Opcode, data []byte) *Packet {
 	p := NewOnce(op, nil)
+	if cap(p.own) > 2*len(data)+spareOwn {
+		p.own = nil // it may wait for long, and is counted by its data
+	}
 	p.own = append(p.own[:0], data...)
 	p.data, p.size = p.own, len(data)+maxOverhead
 	return p
 }
 
-// keepOwn is the most memory for a copy that is kept for the next one.
-const keepOwn = 64 << 10
+const (
+	// keepOwn is the most memory for a copy that is kept for the next one.
+	keepOwn = 64 << 10
+
+	// spareOwn is how much of it, and as much again as the copy takes, may be more
+	// than that needs.
+	spareOwn = 128
+)
 
 // written lets a packet of NewOnce be made again. No link has it any more.
 func (p *Packet) written() {

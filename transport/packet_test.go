@@ -209,3 +209,26 @@ func eventsAfter(t *testing.T, cfg *transport.Config, prepare func(transport.Lin
 	poll()
 	return all
 }
+
+// A small copy that waits does not hold the memory of a large one that was written:
+// it is counted by its bytes.
+func TestCopiesHoldWhatTheyCountFor(t *testing.T) {
+	l, p := transporttest.Pair(&transport.Config{}, 1<<20)
+	defer l.Release()
+	for _, n := range []int{60 << 10, 10, 4 << 10, 0, 60 << 10, 1 << 10} {
+		want := make([]byte, n)
+		packet := transport.CopyOnce(transport.Binary, want)
+		if own := transport.OwnBytes(packet); own > 3*n+256 {
+			t.Errorf("a copy of %d bytes holds %d", n, own)
+		}
+		if err := l.Queue(packet); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := p.ReadFrame(within(t)); err != nil || len(m.Payload) != n {
+			t.Fatal(len(m.Payload), err)
+		}
+	}
+}
