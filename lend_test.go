@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/gobwas/ws"
 
 	"github.com/troupe-actors/troupe/actors"
+	"github.com/troupe-actors/troupe/supervisor"
 	"github.com/troupe-actors/troupe/transport"
 	"github.com/troupe-actors/troupe/transport/transporttest"
 )
@@ -37,14 +39,24 @@ func TestLentMessagesAreCopiedWhereTheyStay(t *testing.T) {
 			return c.Send(m, actors.OnOutcome(func(actors.Outcome, error) {}))
 		},
 		"Publish": func(c *actors.Channel, m actors.Message) error { return c.Publish("room", m) },
-		"Keep":    func(c *actors.Channel, m actors.Message) error { return c.SendBinary(m.Keep().Data) },
+		"Put": func(c *actors.Channel, m actors.Message) error {
+			return c.Value("queue").(*actors.Queue).Put(t.Context(), m, nil)
+		},
+		"Keep": func(c *actors.Channel, m actors.Message) error { return c.SendBinary(m.Keep().Data) },
 	}
 	onDrivers(t, func(t *testing.T, d transport.Driver) {
 		for name, send := range ways {
 			t.Run(name, func(t *testing.T) {
 				var kept [][]byte
 				s, _ := playWith(t, actors.Config{Driver: d, Options: actors.Options{LendMessages: true}}, actors.Callbacks{
-					Open: func(c *actors.Channel) { _, _ = c.Join("room") },
+					Open: func(c *actors.Channel) {
+						_, _ = c.Join("room")
+						q, err := actors.NewQueue(c, actors.QueueConfig{Messages: 100})
+						if err != nil {
+							t.Error(err)
+						}
+						c.Set("queue", q)
+					},
 					Message: func(c *actors.Channel, m actors.Message) {
 						kept = append(kept, m.Keep().Data)
 						if err := send(c, m); err != nil {
@@ -107,6 +119,60 @@ func TestALentPoisonIsCopied(t *testing.T) {
 		}
 		if !slices.Equal(poison, []string{"message 3 of those that are lent"}) {
 			t.Errorf("dead letters: %q", poison)
+		}
+	})
+}
+
+// The event tells, for as long as somebody keeps it, what the handler failed of.
+func TestALentPoisonIsCopiedForTheEvent(t *testing.T) {
+	onDrivers(t, func(t *testing.T, d transport.Driver) {
+		s, ev := playWith(t, actors.Config{Driver: d, Options: actors.Options{LendMessages: true}}, actors.Callbacks{
+			Message: func(c *actors.Channel, m actors.Message) {
+				if m.String() == "the poison" {
+					panic(m.String())
+				}
+				_ = c.SendMessage(m)
+			},
+		})
+		p := s.dial()
+		must(t, p.WriteText("the poison"))
+		for range 10 {
+			must(t, p.WriteText("what comes behind it"))
+			s.read(p)
+		}
+		for _, e := range told[supervisor.HandlerFailed](ev) {
+			if m, ok := e.Message.(*actors.Message); !ok || m.String() != "the poison" {
+				t.Errorf("the handler failed of %v", e.Message)
+			}
+		}
+	})
+}
+
+// An actor of props may pass on what it receives: that is its own.
+func TestActorsOfPropsAreLentNothing(t *testing.T) {
+	onDrivers(t, func(t *testing.T, d transport.Driver) {
+		var passed []*actors.Message
+		s := play(t, d, actors.Options{LendMessages: true}, actors.FromProps(actor.PropsFromFunc(func(ctx actor.Context) {
+			if m, ok := ctx.Message().(*actors.Message); ok {
+				passed = append(passed, m)
+				_ = m.Channel.SendMessage(*m)
+			}
+		})))
+		p := s.dial()
+		var want []string
+		for i := range 100 {
+			want = append(want, fmt.Sprintf("message %d", i))
+			must(t, p.WriteText(want[i]))
+			if got := s.read(p); got != want[i] {
+				t.Fatalf("got %q, want %q", got, want[i])
+			}
+		}
+		_ = p.Disconnect()
+		s.end()
+		for i, m := range passed {
+			if m.String() != want[i] {
+				t.Fatalf("message %d has become %q", i, m)
+			}
 		}
 	})
 }

@@ -146,9 +146,12 @@ type Options struct {
 
 	// LendMessages hands the Data of a peer's message to the handler where it lies in
 	// the read buffer, without a copy: it is valid until the handler returns, then
-	// other bytes stand there. Sending or publishing the Message copies it; m.Data
-	// itself, sent or kept, must be copied first, as [Message.Keep] does. For servers
-	// that handle so many messages that an allocation for each counts.
+	// other bytes stand there, perhaps another peer's. Send, Publish and their like,
+	// and [Queue.Put], copy the Message; what is kept otherwise, passed on to an actor
+	// by its PID, or sent in a sequence or as m.Data, must be copied first, as
+	// [Message.Keep] does. Actors of [FromProps], which may pass on or stash what they
+	// receive, are lent nothing. For servers that handle so many messages that an
+	// allocation for each counts.
 	// Default false: Data belongs to the handler.
 	LendMessages bool
 

@@ -59,9 +59,11 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, shared := b.(propsBehavior)
 	ep := &Endpoint{
-		rt:   rt,
-		opts: opts,
+		rt:      rt,
+		opts:    opts,
+		byValue: !shared,
 		links: transport.Config{
 			Driver:          rt.cfg.Driver,
 			Poller:          rt.poller,
@@ -69,7 +71,7 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 			MaxTextBytes:    opts.MaxTextBytes,
 			Deflate:         rt.deflate(opts.Compression),
 			MaxFrameBytes:   opts.MaxFrameBytes,
-			Lend:            opts.LendMessages,
+			Lend:            opts.LendMessages && !shared,
 			Reserve:         rt.budget.Take,
 		},
 		box: mailbox.Config{
@@ -82,8 +84,6 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 	}
 	ep.messages, ep.bytes = newMeter(opts.MessageRate), newMeter(opts.ByteRate)
 	ep.props, ep.guardian = props, supervisor.NewStrategy(rt.decide)
-	_, shared := b.(propsBehavior)
-	ep.byValue = !shared
 	if l, ok := b.(interface{ callbacks() Callbacks }); ok {
 		ep.light = &callbacksActor{l.callbacks()}
 	}

@@ -34,6 +34,22 @@ func (m Message) Keep() Message {
 	return m
 }
 
+// keep is v, or a copy of it if it is a message whose Data is lent.
+func keep(v any) any {
+	switch m := v.(type) {
+	case Message:
+		if m.lent {
+			return m.Keep()
+		}
+	case *Message:
+		if m != nil && m.lent {
+			kept := m.Keep()
+			return &kept
+		}
+	}
+	return v
+}
+
 // Text is a text message. The string must be valid UTF-8.
 func Text(s string) Message { return Message{Op: transport.Text, Data: []byte(s)} }
 

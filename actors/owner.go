@@ -220,6 +220,7 @@ func (o *owner) Failed(f mailbox.Failure) {
 	c := (*Channel)(o)
 	at := c.where
 	c.where = inNothing
+	f.Message = keep(f.Message)
 	c.directive = directive(actor.RestartDirective)
 	c.passingly().failure = f.Reason
 	c.noteFailure(at, f)
@@ -265,6 +266,7 @@ func (o *owner) Fenced(f mailbox.Failure) {
 	if c.arrived {
 		c.link.Disown() // the handler may be reading
 	}
+	f.Message = keep(f.Message)
 	c.directive = directive(actor.RestartDirective)
 	c.passingly().failure = nil
 	c.noteFailure(at, f)
@@ -347,15 +349,9 @@ func (c *Channel) isGone() bool {
 // parkPoison makes what the handler failed on a dead letter. Protoactor's own
 // messages, and functions, are none.
 func (c *Channel) parkPoison(message any) {
-	switch message := message.(type) {
+	switch message.(type) {
 	case nil, *Opened, *Closed, *Restarted, *Error, *Ping, *Pong, func(), where:
 	case *actor.Started, *actor.Restart, *actor.Stop, *actor.Terminated, *actor.Failure:
-	case *Message:
-		if message.lent {
-			kept := message.Keep()
-			message = &kept
-		}
-		c.deadLetter(message)
 	default:
 		c.deadLetter(message)
 	}

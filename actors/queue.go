@@ -93,7 +93,7 @@ func NewQueue(c *Channel, cfg QueueConfig) (*Queue, error) {
 // ErrDropped under DropNewest; ErrSelfBlock where one of the channel's own
 // callbacks would have to wait; or ctx.Err().
 func (q *Queue) Put(ctx context.Context, v any, result chan<- error) error {
-	m := &queued{v: v, result: result}
+	m := &queued{v: keep(v), result: result}
 	q.mu.Lock()
 	full := len(q.waiting) >= q.messages
 	switch {
