@@ -286,3 +286,39 @@ func frameOf(text string) []byte {
 	b := append([]byte{0x81, 0x80 | byte(len(text)), 0, 0, 0, 0}, text...)
 	return b // masked with zeros
 }
+
+// The first message that a channel of callbacks gets by PID may be the one that its
+// handler sticks on: the call has no hold of the mailbox that another goroutine goes
+// on with. (It is the race detector that would tell.)
+func TestStuckOnTheFirstMessageByPID(t *testing.T) {
+	onDrivers(t, func(t *testing.T, d transport.Driver) {
+		release, opened := make(chan struct{}), make(chan *actors.Channel, 1)
+		s, ev := playWith(t, actors.Config{
+			Driver: d, Options: actors.Options{HandlerDeadline: 50 * time.Millisecond},
+		}, actors.Callbacks{
+			Open: func(c *actors.Channel) { opened <- c },
+			Receive: func(c *actors.Channel, ctx actor.Context) {
+				if ctx.Message() == "stick" {
+					stickHere(release)
+				}
+				_ = c.Send("received")
+			},
+			Message: func(c *actors.Channel, m actors.Message) { _ = c.Send(m) },
+		})
+		defer close(release)
+		p := s.dial()
+		pid := get(t, opened).PID()
+		s.rt.System().Root.Send(pid, "stick")
+		s.rt.System().Root.Send(pid, "go on")
+		if got := s.read(p); got != "received" {
+			t.Errorf("got %q", got)
+		}
+		must(t, p.WriteText("echo"))
+		if got := s.read(p); got != "echo" {
+			t.Errorf("got %q", got)
+		}
+		if stuck := told[supervisor.HandlerStuck](ev); len(stuck) != 1 || stuck[0].Where != "receive" {
+			t.Errorf("stuck: %+v", stuck)
+		}
+	})
+}

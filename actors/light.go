@@ -28,14 +28,21 @@ func (c *Channel) enlist(name string) bool {
 	return true
 }
 
-// InvokeUserMessage implements actor.MessageInvoker.
-func (l *lightly) InvokeUserMessage(message any) {
-	c := (*Channel)(l)
-	if m, ours := message.(*Message); ours && m.Channel != c || !c.ep.light.hear(message) {
-		if inv := c.contextualise(); inv != nil {
-			inv.InvokeUserMessage(message)
-		}
+// InvokeUserMessage implements actor.MessageInvoker: what the channel itself says.
+// For all else Received has made a context.
+func (l *lightly) InvokeUserMessage(message any) { (*Channel)(l).ep.light.hear(message) }
+
+// ready makes a context if the message of another actor is the first. It reports false
+// if that could not be done. Not within a call of the handler: that may be fenced off,
+// and then another goroutine has the mailbox.
+func (c *Channel) ready(message any) bool {
+	if _, light := c.box.Invoker().(*lightly); !light {
+		return true
 	}
+	if m, ok := message.(*Message); ok && m.Channel == c { // as its peer's
+		return true
+	}
+	return c.contextualise() != nil
 }
 
 // InvokeSystemMessage implements actor.MessageInvoker. No callback hears of a Stop.

@@ -94,7 +94,7 @@ var errForged = errors.New("actors: only the runtime sends this")
 // Once the end is decided no more are delivered.
 func (o *owner) Received(message any) {
 	c := (*Channel)(o)
-	if !c.IsOpen() || c.phase > open {
+	if !c.IsOpen() || c.phase > open || !c.ready(message) {
 		c.deadLetter(message)
 		return
 	}
