@@ -267,3 +267,37 @@ type deaf struct{}
 
 func (deaf) Readable() {}
 func (deaf) Writable() {}
+
+// A handler that takes its time with a small message holds no read buffer.
+func TestSlowHandlersHoldLittleOfWhatIsLent(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector empties pools")
+	}
+	const channels = 50
+	release, working := make(chan struct{}), make(chan bool, channels)
+	s, _ := playWith(t, actors.Config{
+		Driver: actors.DriverGoroutine, Options: actors.Options{LendMessages: true, HandlerDeadline: -1},
+	}, actors.Callbacks{Message: func(c *actors.Channel, m actors.Message) {
+		working <- true
+		<-release
+		_ = c.SendMessage(m)
+	}})
+	peers := make([]*transporttest.Peer, channels)
+	for i := range peers {
+		peers[i] = s.dial()
+	}
+	before := heldBytes()
+	for _, p := range peers {
+		must(t, p.WriteText("hold this"))
+		get(t, working)
+	}
+	if each := (heldBytes() - before) / channels; each > 16<<10 {
+		t.Errorf("a handler that works holds %d bytes", each)
+	}
+	close(release)
+	for _, p := range peers {
+		if got := s.read(p); got != "hold this" {
+			t.Errorf("got %q", got)
+		}
+	}
+}

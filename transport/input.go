@@ -22,6 +22,12 @@ type readBuffer struct {
 
 var readBuffers = sync.Pool{New: func() any { return &readBuffer{b: make([]byte, readBytes)} }}
 
+// lentBytes is the size of the buffers that a small message moves to when it is lent
+// and nothing is behind it: its handler may take its time.
+const lentBytes = 1 << 10
+
+var lentBuffers = sync.Pool{New: func() any { return &readBuffer{b: make([]byte, lentBytes)} }}
+
 func (b *readBuffer) unread() []byte { return b.b[b.r:b.w] }
 
 // reserved is how many bytes Config.Reserve was asked for it.
@@ -34,5 +40,9 @@ func (b *readBuffer) reserved() int {
 
 func (b *readBuffer) free() {
 	b.r, b.w = 0, 0
-	readBuffers.Put(b)
+	if len(b.b) == lentBytes {
+		lentBuffers.Put(b)
+	} else {
+		readBuffers.Put(b)
+	}
 }

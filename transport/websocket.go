@@ -73,6 +73,8 @@ func (l *wsLink) Next() (Incoming, bool) {
 			in, ok := l.parse()
 			if l.in != nil && (l.in.r == l.in.w && !in.Lent || in.Kind == KindEnd) {
 				l.freeInput()
+			} else if in.Lent && l.in.r == l.in.w && !l.in.kept && len(in.Data) <= lentBytes {
+				in.Data = l.moveLent(in.Data)
 			}
 			if ok {
 				return in, true
@@ -172,6 +174,17 @@ func (l *wsLink) freeInput() {
 		l.cfg.Reserve(-l.in.reserved())
 	}
 	l.in = nil
+}
+
+// moveLent lends a message from a small buffer, so that a handler that takes its time
+// does not hold a large one.
+func (l *wsLink) moveLent(data []byte) []byte {
+	small := lentBuffers.Get().(*readBuffer)
+	n := copy(small.b, data)
+	small.r, small.w = n, n
+	l.in.free()
+	l.in = small
+	return small.b[:n:n]
 }
 
 func (l *wsLink) Rest() {
