@@ -134,6 +134,49 @@ func TestABurstThatOverflowsInTheMiddle(t *testing.T) {
 	}
 }
 
+// A burst that is more than a mailbox holds costs those nothing who take what they
+// are given: they have their turns in between.
+func TestABurstLargerThanAMailbox(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		messages, bytes int
+	}{
+		{"few messages", 10, 0},
+		{"one message", 1, 0},
+		{"few bytes", 0, 200},
+	} {
+		for _, policy := range []actors.Policy{actors.DropNewest, actors.DropOldest, actors.Reject} {
+			t.Run(tt.name+", "+policy.String(), func(t *testing.T) {
+				cfg := lone
+				cfg.Options.MailboxMessages, cfg.Options.MailboxBytes = tt.messages, tt.bytes
+				cfg.Options.BroadcastOverflow = policy
+				cfg.Options.MaxMessageBytes = 100
+				inBubble(t, cfg, inLobby, func(l *lab) {
+					var peers []*transporttest.Peer
+					var c *actors.Channel
+					for range 5 {
+						var p *transporttest.Peer
+						c, p = l.open(1 << 20)
+						peers = append(peers, p)
+					}
+					synctest.Wait()
+					l.atOnce(c, 0, 200)
+					for out, n := range l.rt.Stats().Sends {
+						if out != actors.Written && n > 0 {
+							l.Errorf("%d are %v", n, out)
+						}
+					}
+					for _, p := range peers {
+						if got := l.numbers(p, 200); !slices.Equal(got, count(0, 200)) {
+							l.Fatalf("heard %v", got)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
 // A newer value takes the place of one that waits, also between bursts and among
 // what is published with them.
 func TestLatestAmongABurst(t *testing.T) {

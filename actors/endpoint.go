@@ -82,6 +82,8 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 			Deadline:   max(opts.HandlerDeadline, 0),
 		},
 	}
+	// So a wave finds room also beside what the one before has left.
+	rt.reg.Limit(opts.MailboxMessages/2, opts.MailboxBytes/2)
 	ep.messages, ep.bytes = newMeter(opts.MessageRate), newMeter(opts.ByteRate)
 	ep.props, ep.guardian = props, supervisor.NewStrategy(rt.decide)
 	if l, ok := b.(interface{ callbacks() Callbacks }); ok {

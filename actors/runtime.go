@@ -341,6 +341,9 @@ type cast struct {
 	policy Policy
 }
 
+// Size is what it counts for.
+func (m *cast) Size() int { return m.packet.Size() }
+
 var errBroadcastOption = errors.New("actors: a broadcast takes no options but a policy that does not wait, and Uncompressed")
 
 // Health is an http.Handler for load balancers: 200 while the runtime takes new

@@ -90,21 +90,24 @@ const turnMembers = 512
 // on: its own turn should come before its mailbox is full.
 const turnMessages = 64
 
-// takeTurn makes steps worth turnMembers deliveries or turnMessages to a member,
-// then lets others use the goroutine.
+// takeTurn makes steps worth turnMembers deliveries, or turnMessages or a wave's
+// bytes to a member, then lets others use the goroutine.
 func (sh *shard) takeTurn(token *turn) {
 	sh.mu.Lock()
 	defer sh.release() // sends the token again if there is more to do
 	if token != sh.token {
 		return
 	}
-	for delivered, messages := 0, 0; delivered < turnMembers && messages < turnMessages; {
+	most, room := sh.registry.together.get()
+	most = min(most, turnMessages)
+	for delivered, messages, bytes := 0, 0, 0; delivered < turnMembers && messages < most && bytes < room; {
 		if sh.stepping || !sh.busy() {
 			break // who steps now sees to the rest
 		}
-		n, each := sh.step()
+		n, each, size := sh.step()
 		delivered += n
 		messages += max(1, each)
+		bytes += size
 	}
 	sh.awake = false
 }

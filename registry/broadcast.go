@@ -17,6 +17,7 @@ type broadcast struct {
 
 	// Of the first of a wave, the broadcasts that go through the buckets together.
 	wave   int   // how many they are; 0: it has not begun
+	bytes  int   // of all of them
 	bucket int   // the next to deliver to
 	bundle []any // what they are to who gets all of them; nil: themselves
 }
@@ -94,10 +95,15 @@ func (sh *shard) finish(s *set) {
 
 // assist makes progress, or waits until whoever is at it has made some. mu is
 // held, there is work, and the caller is not inside a step: it waits for a
-// goroutine that itself waits for nobody.
+// goroutine that itself waits for nobody. Who has got messages has a turn before
+// there are more.
 func (sh *shard) assist() {
 	if !sh.stepping {
-		sh.step()
+		if delivered, _, _ := sh.step(); delivered > 0 {
+			sh.mu.Unlock()
+			runtime.Gosched()
+			sh.mu.Lock()
+		}
 		return
 	}
 	sh.waiting++
@@ -108,13 +114,13 @@ func (sh *shard) assist() {
 // step does one turn: a batch of news, then the next wave to one bucket of the set
 // whose turn it is. mu is held, but not while a subscriber or a watcher gets
 // something; stepping keeps others out meanwhile. It returns how much it delivered,
-// and how much of that to each.
+// and how many messages and bytes of that to each.
 //
 // Everything of others that the registry calls is called from here, which is
 // how insideStep knows.
 //
 //go:noinline
-func (sh *shard) step() (delivered, each int) {
+func (sh *shard) step() (delivered, each, bytes int) {
 	sh.stepping = true
 	if news := sh.news.take(newsBatch); len(news) > 0 {
 		sh.mu.Unlock()
@@ -125,7 +131,7 @@ func (sh *shard) step() (delivered, each int) {
 	if s := sh.ready.pop(); s != nil {
 		b := s.head
 		if b.wave == 0 {
-			b.gather()
+			b.gather(&sh.registry.together)
 		}
 		var to delivery
 		for b.bucket < b.end && len(to.audience) == 0 {
@@ -144,7 +150,7 @@ func (sh *shard) step() (delivered, each int) {
 			clear(sh.messages)
 			clear(sh.excepts)
 			sh.mu.Lock()
-			each = b.wave
+			each, bytes = b.wave, b.bytes
 			delivered += len(to.audience) * each
 		}
 		if b.bucket >= b.end {
@@ -160,7 +166,7 @@ func (sh *shard) step() (delivered, each int) {
 	if sh.waiting > 0 {
 		sh.room.Broadcast()
 	}
-	return delivered, each
+	return delivered, each, bytes
 }
 
 func (sh *shard) report(what string, reason any) {

@@ -22,8 +22,9 @@
 //     publisher's keep theirs. So do those of a uid, and all (SendAll). Between
 //     two of these there is no order: one publisher's may overtake each other.
 //   - Publishes that wait for one set are delivered together, as a wave of at
-//     most 128: each member gets all of them, then the next member does. A wave
-//     takes those that wait when it begins; none waits for a wave to fill.
+//     most 128 and 64 KiB, or half of what members have room for: each member gets
+//     all of them, then the next member does. A wave takes those that wait when it
+//     begins; none waits for a wave to fill.
 //   - A shard delivers one wave to one bucket, then turns to the next topic
 //     that waits: a broadcast to a million holds up neither a join nor the
 //     publishes of other topics. The lock is never held while a Deliver runs,

@@ -84,6 +84,7 @@ type Registry struct {
 	shards   []*shard
 	everyone *shard // of the set of all
 
+	together limit                        // of what is delivered together
 	watchers atomic.Pointer[[]*actor.PID] // of the whole runtime, written under everyone.mu
 }
 
@@ -108,6 +109,8 @@ func New(c Config) (*Registry, error) {
 	if c.Shards == 0 {
 		c.Shards = DefaultShards
 	}
+	r.together.messages.Store(waveMessages)
+	r.together.bytes.Store(waveBytes)
 	for range c.Shards {
 		r.shards = append(r.shards, newShard(r))
 	}
@@ -209,6 +212,14 @@ func (r *Registry) PIDs() []*actor.PID {
 		pids = append(pids, sh.pid)
 	}
 	return pids
+}
+
+// Limit lets no member be given more than so many messages, and so many bytes (but
+// for one message), before it has had a turn: what members have room for. A higher
+// limit than one that was set before changes nothing.
+func (r *Registry) Limit(messages, bytes int) {
+	lower(&r.together.messages, messages)
+	lower(&r.together.bytes, bytes)
 }
 
 // Add makes m, for s, one of all and, with a non-empty UID, one of that uid. A

@@ -1,19 +1,56 @@
 package registry
 
-import "slices"
+import (
+	"slices"
+	"sync/atomic"
+)
 
-// waveMessages is how many broadcasts are delivered together at most. A member's
-// mailbox should have room for so many.
-const waveMessages = 128
+// What is delivered together at most: so many broadcasts, and so many bytes of those
+// that have a Size, but for the first; less after Limit. All of it is in a mailbox
+// before its owner can take any: a peer that is not slow must not lose by that.
+const (
+	waveMessages = 128
+	waveBytes    = 64 << 10
+)
+
+// limit only ever becomes lower.
+type limit struct{ messages, bytes atomic.Int64 }
+
+func (l *limit) get() (messages, bytes int) {
+	return max(int(l.messages.Load()), 1), int(l.bytes.Load())
+}
+
+func lower(limit *atomic.Int64, n int) {
+	for {
+		old := limit.Load()
+		if int64(n) >= old || limit.CompareAndSwap(old, int64(n)) {
+			return
+		}
+	}
+}
 
 // gather begins a wave with b, the first that waits for its set, and those behind
 // it. Who joins from now on is late for them or joins a bucket behind the end. mu
 // of the shard is held.
-func (b *broadcast) gather() {
-	for last := b; last != nil && b.wave < waveMessages; last = last.next {
+func (b *broadcast) gather(most *limit) {
+	messages, bytes := most.get()
+	for last := b; last != nil && b.wave < messages; last = last.next {
+		size := sizeOf(last.message)
+		if b.wave > 0 && b.bytes+size > bytes {
+			return
+		}
 		b.wave++
+		b.bytes += size
 		b.end = last.end
 	}
+}
+
+// sizeOf is what a message says that it counts for.
+func sizeOf(message any) int {
+	if s, ok := message.(interface{ Size() int }); ok {
+		return s.Size()
+	}
+	return 0
 }
 
 // delivery is a wave on its way to the members of a bucket.
