@@ -39,7 +39,7 @@ func (sh *shard) publish(k kind, name string, msg any, except *Member) error {
 		if alone == nil && (s == nil || s.count == 0) {
 			return nil
 		}
-		if sh.outstanding < sh.registry.queue {
+		if sh.outstanding < sh.roomFor(s) {
 			if alone != nil {
 				s = sh.gather(alone.subscriber.UID(), alone)
 			}
@@ -52,6 +52,17 @@ func (sh *shard) publish(k kind, name string, msg any, except *Member) error {
 		looked = true
 		sh.assist()
 	}
+}
+
+// roomFor is how many publishes may wait when one for s is accepted. An eighth of
+// the room is for sets of which none waits: a flooded topic gives its room back a wave
+// at a time, which may take long, and the others should not wait for that. mu is held.
+func (sh *shard) roomFor(s *set) int {
+	queue := sh.registry.queue
+	if s != nil && s.head != nil {
+		return queue - queue/8
+	}
+	return queue
 }
 
 // accept queues a publish. mu is held.

@@ -416,3 +416,42 @@ func TestAPanicInAWaveCostsOneMessage(t *testing.T) {
 		t.Errorf("the other heard %v", got)
 	}
 }
+
+// A topic that is flooded leaves room for the others: who publishes to one of them
+// does not wait for a wave to go through the flooded one.
+func TestAFloodedTopicLeavesRoomForOthers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, Config{Shards: 1, Queue: 32})
+		joined(t, r, "ann", "flooded")
+		joined(t, r, "eve", "quiet")
+		r.freeze()
+		flood := make(chan struct{})
+		accepted := 0
+		go func() {
+			defer close(flood)
+			for range 100 {
+				must(t, r.Publish("flooded", "x", nil))
+				accepted++
+			}
+		}()
+		synctest.Wait()
+		if accepted >= 32 {
+			t.Errorf("%d of one topic wait", accepted)
+		}
+		quiet := make(chan struct{})
+		go func() {
+			defer close(quiet)
+			must(t, r.Publish("quiet", "y", nil))
+			must(t, r.SendUID("eve", "y", nil))
+		}()
+		synctest.Wait()
+		select {
+		case <-quiet:
+		default:
+			t.Error("publishes to another topic wait")
+		}
+		r.thaw()
+		<-flood
+		<-quiet
+	})
+}

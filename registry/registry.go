@@ -58,7 +58,8 @@ type Config struct {
 	Grace time.Duration
 
 	// Queue is how many publishes, and how many news for watchers, may wait in
-	// each shard, 1 or more. Default (0): 4096. Each holds its message.
+	// each shard, 1 or more. Default (0): 4096. Each holds its message. An eighth of
+	// the publishes are the first that wait for their topic or uid.
 	Queue int
 
 	// Bundle, if set, makes fewer messages of several: those that wait for one
