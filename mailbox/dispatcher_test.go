@@ -198,3 +198,29 @@ func TestCloseAbandonsWhatDoesNotReturn(t *testing.T) {
 		}
 	})
 }
+
+// A worker lets others run before it parks, but not again soon where they compute
+// for long: it would wait behind them with what is posted to it.
+func TestCourtesyEndsWhereItTakesLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c courtesy
+		for range 3 {
+			if !c.due() {
+				t.Error("none though it takes no time")
+			}
+			c.show(func() { time.Sleep(courtesyLong / 2) })
+		}
+		c.show(func() { time.Sleep(courtesyLong) })
+		if c.due() {
+			t.Error("some though it takes long")
+		}
+		time.Sleep(courtesyRest)
+		if !c.due() {
+			t.Error("none though it was long ago")
+		}
+		c.show(func() {})
+		if !c.due() {
+			t.Error("none though it takes no time any more")
+		}
+	})
+}

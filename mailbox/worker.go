@@ -25,6 +25,8 @@ type worker struct {
 
 	runs atomic.Uint32 // how many it has drained
 
+	courtesy courtesy
+
 	// Guarded by the dispatcher's mutex.
 	blocked   bool // the monitor counts on it no more, until it comes back
 	abandoned bool // fenced off: it is nobody's worker any more
@@ -55,19 +57,40 @@ func (w *worker) run() {
 			d.helpLocked()
 			d.mu.Unlock()
 			w.runOne(m)
-		case !yielded:
+		case !yielded && w.courtesy.due():
 			// Who is about to post, such as the goroutines of a hundred handshakes,
 			// has its turn first: then what they post runs in a row, instead of each
 			// between a wake and a park.
 			yielded = true
 			d.mu.Unlock()
-			runtime.Gosched()
+			w.courtesy.show(runtime.Gosched)
 		default:
 			yielded = false
 			if !w.parkAndUnlock() {
 				return
 			}
 		}
+	}
+}
+
+// courtesy is letting others run before a park. Where they compute for long, whoever
+// posts to a worker that waits behind them waits as well, while one that is parked
+// runs at once: then there is none for a while.
+type courtesy struct{ none time.Time }
+
+const (
+	courtesyLong = 8 * time.Millisecond // less than what one that computes has at a time, more than a burst of handshakes
+	courtesyRest = time.Second
+)
+
+func (c *courtesy) due() bool { return c.none.IsZero() || !time.Now().Before(c.none) }
+
+func (c *courtesy) show(yield func()) {
+	began := time.Now()
+	yield()
+	c.none = time.Time{}
+	if now := time.Now(); now.Sub(began) >= courtesyLong {
+		c.none = now.Add(courtesyRest)
 	}
 }
 
