@@ -294,7 +294,7 @@ func TestStuckOnTheFirstMessageByPID(t *testing.T) {
 	onDrivers(t, func(t *testing.T, d transport.Driver) {
 		release, opened := make(chan struct{}), make(chan *actors.Channel, 1)
 		s, ev := playWith(t, actors.Config{
-			Driver: d, Options: actors.Options{HandlerDeadline: 50 * time.Millisecond},
+			Driver: d, Options: actors.Options{HandlerDeadline: 300 * time.Millisecond},
 		}, actors.Callbacks{
 			Open: func(c *actors.Channel) { opened <- c },
 			Receive: func(c *actors.Channel, ctx actor.Context) {

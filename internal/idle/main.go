@@ -37,6 +37,9 @@ func main() {
 	most := flag.Int("most", 0, "fail if a channel takes more heap bytes than this")
 	client := flag.String("client", "", "be the client of this address (used by the program itself)")
 	flag.Parse()
+	if *profile != "" {
+		runtime.MemProfileRate = 1 // else it would be of a handful of samples
+	}
 	if *client != "" {
 		dial(*client, *n)
 		return
