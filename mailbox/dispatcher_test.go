@@ -210,13 +210,16 @@ func TestCourtesyEndsWhereItTakesLong(t *testing.T) {
 			}
 			c.show(func() { time.Sleep(courtesyLong / 2) })
 		}
-		c.show(func() { time.Sleep(courtesyLong) })
-		if c.due() {
-			t.Error("some though it takes long")
-		}
-		time.Sleep(courtesyRest)
-		if !c.due() {
-			t.Error("none though it was long ago")
+		for rest := firstRest; rest <= 4*longestRest; rest *= 2 {
+			c.show(func() { time.Sleep(courtesyLong) })
+			time.Sleep(min(rest, longestRest) - 1)
+			if c.due() {
+				t.Errorf("some though it takes long, for less than %v", rest)
+			}
+			time.Sleep(1)
+			if !c.due() {
+				t.Errorf("none though that was %v ago", rest)
+			}
 		}
 		c.show(func() {})
 		if !c.due() {

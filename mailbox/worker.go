@@ -75,22 +75,29 @@ func (w *worker) run() {
 
 // courtesy is letting others run before a park. Where they compute for long, whoever
 // posts to a worker that waits behind them waits as well, while one that is parked
-// runs at once: then there is none for a while.
-type courtesy struct{ none time.Time }
+// runs at once: then there is none for a while, and the longer the more often that
+// happens in a row.
+type courtesy struct {
+	none time.Time     // until then
+	rest time.Duration // how long that was; 0: the last took no time
+}
 
 const (
 	courtesyLong = 8 * time.Millisecond // less than what one that computes has at a time, more than a burst of handshakes
-	courtesyRest = time.Second
+	firstRest    = 16 * time.Millisecond
+	longestRest  = time.Second
 )
 
-func (c *courtesy) due() bool { return c.none.IsZero() || !time.Now().Before(c.none) }
+func (c *courtesy) due() bool { return c.rest == 0 || !time.Now().Before(c.none) }
 
 func (c *courtesy) show(yield func()) {
 	began := time.Now()
 	yield()
-	c.none = time.Time{}
-	if now := time.Now(); now.Sub(began) >= courtesyLong {
-		c.none = now.Add(courtesyRest)
+	if now := time.Now(); now.Sub(began) < courtesyLong {
+		c.rest = 0
+	} else {
+		c.rest = min(max(2*c.rest, firstRest), longestRest)
+		c.none = now.Add(c.rest)
 	}
 }
 
