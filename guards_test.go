@@ -33,7 +33,7 @@ var guards = []struct {
 	{"allocations: message by PID", 0, received},
 	{"allocations: Publish to one", 1, published(1)},
 	{"allocations: Publish to 65", 1, published(65)},
-	{"allocations: Publish of 16 to 65", 32, publishedMany},
+	{"allocations: Publish of 16 to 65", 26, publishedMany},
 	{"allocations: Join and Leave of a topic with members", 2, joinedAndLeft("full")},
 	{"allocations: Join and Leave of a topic of one's own", 7, joinedAndLeft("empty")},
 	{"allocations: After and Stop", 1, timed},
