@@ -170,6 +170,19 @@ func (l *lane) remove(drop func(Item) bool) {
 	}
 }
 
+// has reports whether an item is such as is asked for.
+func (l *lane) has(such func(*Item) bool) bool {
+	if l.empty() {
+		return false
+	}
+	for i := range l.n {
+		if such(&l.items[int(l.head+i)&(len(l.items)-1)]) {
+			return true
+		}
+	}
+	return false
+}
+
 // waiting is the place of the item that waits under key, or nil. What it
 // points to is valid until the lane is next changed.
 func (l *lane) waiting(key any) *Item {

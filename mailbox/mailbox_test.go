@@ -839,3 +839,26 @@ func TestConfigurationMistakesNameTheField(t *testing.T) {
 		t.Error("negative idle passes")
 	}
 }
+
+// When a First has waited too long another may come, but not in front of what was
+// posted behind it.
+func TestAFirstThatIsOverdueLeavesItsPlaceToWhatIsBehind(t *testing.T) {
+	for _, behind := range []bool{false, true} {
+		f := new(fake)
+		f.Init(&Config{}, f)
+		post := func(it Item) error { return f.Post(it, Reject) }
+		if err := errors.Join(post(Item{Message: "first", First: true, By: 1, Done: func(Outcome, error) {}}), post(Item{Message: "broadcast", Extra: true})); err != nil {
+			t.Fatal(err)
+		}
+		if behind {
+			if err := post(Item{Message: "behind"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.Overdue(1)
+		if err := post(Item{Message: "another", First: true}); errors.Is(err, ErrNotFirst) != behind {
+			t.Errorf("something behind it: %v; another: %v", behind, err)
+		}
+		f.Empty()
+	}
+}

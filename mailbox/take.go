@@ -49,6 +49,7 @@ func (m *Mailbox) Overdue(now int64) (next int64) {
 		m.mu.Unlock()
 		return 0
 	}
+	first := false
 	m.out.remove(func(it Item) bool {
 		if it.By == 0 || it.By > now {
 			if it.By != 0 && (next == 0 || it.By < next) {
@@ -56,14 +57,15 @@ func (m *Mailbox) Overdue(now int64) (next int64) {
 			}
 			return false
 		}
-		if it.First {
-			m.begun = false // another may come
-		}
+		first = first || it.First
 		m.leaves(it)
 		m.giveBack(it.Size)
 		m.lose(it, Failed)
 		return true
 	})
+	if first { // another may come, unless something was posted behind it
+		m.begun = m.out.has(func(it *Item) bool { return !it.Extra })
+	}
 	m.mu.Unlock()
 	m.settleLost()
 	return next
