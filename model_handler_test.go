@@ -256,6 +256,7 @@ func (s *subject) do(c *actors.Channel, k call, what string) {
 	case "leave":
 		c.Leave("room")
 	case "publish":
+		s.w.published.Store(true)
 		_ = c.PublishOthers("room", text(fmt.Sprintf("room/%s/%d", s.uid, k.epoch), s.next(), 10)) // the runtime may have stopped
 	case "spawn":
 		if k.ctx != nil {

@@ -50,7 +50,7 @@ func (s *subject) returned(p *parcel, err error, sealed, begun bool) {
 		s.fault("%v was accepted and was not the first", p)
 	case err == nil && p.first && s.responded:
 		s.fault("%v was the second", p)
-	case errors.Is(err, actors.ErrStarted) && s.touches == 1 && !(s.framing == transport.FramingSSE && s.isOpen):
+	case errors.Is(err, actors.ErrStarted) && s.touches == 1 && !s.w.published.Load() && !(s.framing == transport.FramingSSE && s.isOpen):
 		s.fault("%v was refused and was the first", p)
 	}
 	if err != nil {

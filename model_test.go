@@ -55,6 +55,8 @@ func TestModel(t *testing.T) {
 
 // world is a runtime and everybody who has to do with it.
 type world struct {
+	published atomic.Bool // a handler has published: who hears it, and when, the model does not know
+
 	*actorstest.Sim
 	rng     *rand.Rand
 	opts    actors.Options
