@@ -5,6 +5,7 @@ package peertest
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -267,9 +268,10 @@ func (s *server) handle(mux *http.ServeMux, path string, opts actors.Options, cb
 	mux.Handle(path, ep)
 }
 
-// tell sends what no channel of these tests may refuse, unless it has ended.
+// tell sends what no channel of these tests may refuse, unless it is closed, or will
+// be behind what was sent ThenClose.
 func (s *server) tell(c *actors.Channel, v any, options ...actors.SendOption) {
-	if err := c.Send(v, options...); err != nil && c.IsOpen() {
+	if err := c.Send(v, options...); err != nil && !errors.Is(err, actors.ErrClosed) {
 		s.Errorf("send: %v", err)
 	}
 }
