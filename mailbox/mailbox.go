@@ -300,11 +300,21 @@ func (m *Mailbox) Start() {
 	if m.state == unborn {
 		m.state = idle
 	}
-	if m.owner != nil && (m.sys == nil || m.sys.next == m.sys) && m.signals == 0 && m.in.empty() && m.out.empty() {
+	if m.owner != nil && m.onlyStarted() && m.signals == 0 && m.in.empty() && m.out.empty() {
 		m.mu.Unlock()
 		return
 	}
 	m.scheduleAndUnlock()
+}
+
+// onlyStarted reports whether no system message waits but the Started of a spawn. mu
+// is held.
+func (m *Mailbox) onlyStarted() bool {
+	if m.sys == nil {
+		return true
+	}
+	_, started := m.sys.message.(*actor.Started)
+	return started && m.sys.next == m.sys
 }
 
 // UserMessageCount implements [actor.Mailbox]: what waits for the handler.

@@ -226,6 +226,28 @@ func TestStartRunsWhatAnOwnerHasRaisedBefore(t *testing.T) {
 	})
 }
 
+// silent is an actor's invoker without an actor.
+type silent struct{}
+
+func (silent) InvokeSystemMessage(any)  {}
+func (silent) InvokeUserMessage(any)    {}
+func (silent) EscalateFailure(any, any) {}
+
+// A Stop that comes before Start is not taken for the Started of a spawn.
+func TestStartRunsAStopThatCameBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, DispatcherConfig{})
+		f := new(fake)
+		f.Init(&Config{Dispatcher: b.disp}, f)
+		f.RegisterHandlers(silent{}, nil)
+		f.PostSystemMessage(&actor.Stop{})
+		f.Start()
+		synctest.Wait()
+		want(t, f.noted(), "stopping", "gone")
+		b.close()
+	})
+}
+
 func TestPolicies(t *testing.T) {
 	type send struct {
 		m   string

@@ -43,7 +43,8 @@ type server struct {
 	accepted atomic.Int64 // connections
 
 	mu     sync.Mutex
-	ends   map[*actors.Channel]int // how often each was told
+	ends   map[*actors.Channel]int  // how often each was told
+	last   map[*actors.Channel]bool // those that were sent something ThenClose
 	opened map[string]chan *actors.Channel
 	closed map[string]chan actors.Closed
 	polls  map[string]chan *actors.Channel
@@ -74,6 +75,7 @@ func newServer(t *testing.T, kind string, changes ...func(*setup)) *server {
 	s := &server{
 		T: t, secure: kind == "tls",
 		ends:   make(map[*actors.Channel]int),
+		last:   make(map[*actors.Channel]bool),
 		opened: make(map[string]chan *actors.Channel),
 		closed: make(map[string]chan actors.Closed),
 		polls:  make(map[string]chan *actors.Channel),
@@ -268,10 +270,15 @@ func (s *server) handle(mux *http.ServeMux, path string, opts actors.Options, cb
 	mux.Handle(path, ep)
 }
 
-// tell sends what no channel of these tests may refuse, unless it is closed, or will
-// be behind what was sent ThenClose.
+// tell sends what no channel of these tests may refuse, unless it has ended, or was
+// told its last before: the options are ThenClose.
 func (s *server) tell(c *actors.Channel, v any, options ...actors.SendOption) {
-	if err := c.Send(v, options...); err != nil && !errors.Is(err, actors.ErrClosed) {
+	s.mu.Lock()
+	last := s.last[c]
+	s.last[c] = last || len(options) > 0
+	s.mu.Unlock()
+	err := c.Send(v, options...)
+	if err != nil && c.IsOpen() && !(last && errors.Is(err, actors.ErrClosed)) {
 		s.Errorf("send: %v", err)
 	}
 }
