@@ -7,7 +7,6 @@ import (
 	"go/build"
 	"io/fs"
 	"log/slog"
-	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,31 +33,58 @@ var mayImport = map[string][]string{
 	"transport/transporttest": {"transport"},
 	"actors":                  {"mailbox", "transport", "supervisor", "registry"},
 	"actors/actorstest":       {"actors", "supervisor", "transport", "transport/transporttest"},
-	"cmd/troupe":              {"actors", "mailbox", "registry", "supervisor", "transport"},
-	"internal/idle":           {"actors", "transport"},
-	"internal/million":        {"actors", "transport"},
-	"internal/twin":           nil,
-	"internal/soak":           {"actors", "internal/twin", "supervisor", "transport", "transport/transporttest"},
-	"internal/faulttest":      nil,
-	"internal/conformance":    nil, // tests alone
+	"events/protocol":         nil,
+	"events/msgpack":          {"events/protocol"},
+	"events/cbor":             nil,
+	"events/tstypes":          {"events"},
+	"events":                  {"actors", "events/protocol", "supervisor", "transport"},
+	"client":                  {"events/protocol"},
+	"cluster/internal/plane":  nil,
+	"cmd/troupe":              {"actors", "client/js", "cluster", "events", "events/protocol", "events/tstypes", "supervisor", "transport"},
+	"cluster/membership":      nil,
+
+	"cluster/membership/membershiptest": {"cluster/membership"},
+
+	"cluster/memberlist":    {"cluster/membership", "supervisor"},
+	"cluster/etcd":          {"cluster/membership"}, // a module of its own
+	"client/js":             nil,                    // the built client, embedded
+	"client/js/testserver":  {"actors", "events"},
+	"cluster/internal/lane": nil,
+	"internal/idle":         {"actors", "transport"},
+	"internal/million":      {"actors", "transport"},
+	"internal/sessions":     {"actors", "events", "events/protocol", "transport"},
+	"internal/sessionsoak":  {"actors", "client", "events", "events/protocol", "supervisor"},
+	"internal/twin":         nil,
+	"internal/soak":         {"actors", "internal/twin", "supervisor", "transport", "transport/transporttest"},
+	"internal/faulttest":    nil,
+	"internal/conformance":  nil, // tests alone
 
 	"internal/faulttest/clock": nil,
 
 	"internal/faulttest/netns": {"actors", "internal/twin", "supervisor", "transport", "transport/transporttest"},
 
-	"internal/http2test":          nil,
-	"internal/browsertest/events": {"actors"},
-	"internal/peertest":           nil, // all tests
+	"internal/clustertest": {"actors", "cluster", "cluster/memberlist", "cluster/membership", "events", "internal/twin", "supervisor", "transport/transporttest"},
+
+	"internal/http2test":            nil,
+	"internal/browsertest/events":   {"actors"},
+	"internal/browsertest/sessions": {"actors", "client/js", "events"},
+	"internal/peertest":             nil, // all tests
+
+	"cluster":               {"actors", "cluster/clusterpb", "cluster/internal/lane", "cluster/internal/pipe", "cluster/internal/plane", "cluster/internal/push", "cluster/memberlist", "cluster/membership", "supervisor"},
+	"cluster/clusterpb":     nil, // generated
+	"cluster/internal/pipe": {"cluster/clusterpb", "cluster/internal/push"},
+	"cluster/internal/push": {"actors", "cluster/clusterpb", "mailbox", "transport"},
 }
 
 // benchMayImport is for cmd/bench, a module of its own: what it compares stays
 // out of this one's go.mod.
 var benchMayImport = []string{
-	"actors", "transport",
+	"actors", "cluster", "transport",
 	"cmd/bench/internal/clock",
 	"cmd/bench/internal/cores",
 	"cmd/bench/internal/histogram",
 	"cmd/bench/internal/load",
+	"cmd/bench/internal/node",
 	"cmd/bench/internal/raw",
 	"cmd/bench/internal/report",
 	"cmd/bench/internal/server",
@@ -71,7 +97,24 @@ var outsideCore = map[string][]string{
 	"transport":  {"github.com/gobwas/ws", "github.com/klauspost/compress", "github.com/pires/go-proxyproto", "golang.org/x/sys"},
 	"supervisor": {"github.com/asynkron/protoactor-go"},
 	"registry":   {"github.com/asynkron/protoactor-go"},
-	"actors":     {"github.com/asynkron/protoactor-go", "github.com/google/uuid", "github.com/twmb/murmur3", "golang.org/x/time"},
+	"events":     {"github.com/asynkron/protoactor-go", "github.com/go-json-experiment/json"},
+	"client":     {"github.com/gobwas/ws"},
+
+	"cluster/internal/plane": {},
+	"cluster/internal/push":  {},
+
+	"actors": {"github.com/asynkron/protoactor-go", "github.com/google/uuid", "github.com/twmb/murmur3", "golang.org/x/time"},
+
+	"cluster/membership":    {},
+	"cluster/memberlist":    {"github.com/hashicorp/memberlist"},
+	"cluster/etcd":          {"go.etcd.io/etcd/client/v3", "go.uber.org/zap"},
+	"cluster":               {"github.com/asynkron/protoactor-go", "github.com/google/uuid", "google.golang.org/protobuf"},
+	"cluster/clusterpb":     {"google.golang.org/protobuf"},
+	"cluster/internal/pipe": {"github.com/asynkron/protoactor-go", "google.golang.org/grpc", "google.golang.org/protobuf"},
+
+	"events/msgpack": {"github.com/vmihailenco/msgpack/v5"},
+	"events/cbor":    {"github.com/fxamacker/cbor/v2"},
+	"events/tstypes": nil,
 }
 
 func TestImportsFollowTheMap(t *testing.T) {
@@ -92,6 +135,10 @@ func TestImportsFollowTheMap(t *testing.T) {
 		if !known {
 			if path == "examples/internal/exampletest" {
 				allowed, known = []string{"actors", "transport/transporttest"}, true
+			} else if path == "examples/events" {
+				allowed, known = []string{"actors", "client/js", "events", "events/tstypes"}, true
+			} else if path == "examples/cluster" {
+				allowed, known = []string{"actors", "client", "client/js", "cluster", "events"}, true
 			} else if strings.HasPrefix(path, "examples/") {
 				allowed, known = []string{"actors", "mailbox", "registry", "supervisor", "transport"}, true
 			} else if path == "cmd/bench" || strings.HasPrefix(path, "cmd/bench/") {
@@ -133,7 +180,7 @@ type stage struct {
 	rt   *actors.Runtime
 	ep   *actors.Endpoint
 	url  string
-	srv  *httptest.Server
+	srv  *webServer
 	once sync.Once
 
 	mu      sync.Mutex
@@ -172,7 +219,7 @@ func play(t *testing.T, d transport.Driver, opts actors.Options, b actors.Behavi
 			s.mu.Unlock()
 		}
 	})
-	s.srv = httptest.NewServer(s.ep)
+	s.srv = serve(s.ep)
 	s.url = "ws" + strings.TrimPrefix(s.srv.URL, "http")
 	t.Cleanup(s.end)
 	return s

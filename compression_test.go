@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"iter"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -72,7 +71,7 @@ func TestCompression(t *testing.T) {
 func TestCompressionBudget(t *testing.T) {
 	rt, err := actors.Start(actors.Config{CompressionBytes: 10_000, Options: actors.Options{Compression: compression}})
 	must(t, err)
-	s := &stage{T: t, rt: rt, srv: httptest.NewServer(rt.Handler(actors.Callbacks{}))}
+	s := &stage{T: t, rt: rt, srv: serve(rt.Handler(actors.Callbacks{}))}
 	t.Cleanup(s.end)
 	s.url = "ws" + strings.TrimPrefix(s.srv.URL, "http")
 	for i, want := range []string{

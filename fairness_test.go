@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -265,7 +264,7 @@ func TestManyStuckHandlers(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)
 	rt, err := actors.Start(actors.Config{
-		Logger: slog.New(slog.DiscardHandler), Options: actors.Options{HandlerDeadline: 100 * time.Millisecond},
+		Logger: slog.New(slog.DiscardHandler), Options: actors.Options{HandlerDeadline: longerThanHeldUp},
 	})
 	must(t, err)
 	const stuck = 200
@@ -279,7 +278,7 @@ func TestManyStuckHandlers(t *testing.T) {
 		},
 		Restarted: func(*actors.Channel, actors.Restarted) { restarted <- struct{}{} },
 	})}
-	s.srv = httptest.NewServer(s.ep)
+	s.srv = serve(s.ep)
 	s.url = "ws" + strings.TrimPrefix(s.srv.URL, "http")
 	t.Cleanup(s.end)
 	healthy := s.dial()

@@ -74,6 +74,7 @@ func TestImpossibleConfig(t *testing.T) {
 		{"Config.TrustedProxies", actors.Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}}},
 		{"Config.DrainBatch", actors.Config{DrainBatch: -1}},
 		{"Config.DrainPause", actors.Config{DrainPause: -1}},
+		{"Config.DrainWindow", actors.Config{DrainWindow: time.Millisecond - 1}},
 	} {
 		rt, err := actors.Start(bad.cfg)
 		names(t, err, bad.field)

@@ -51,6 +51,12 @@ func placesToPanic() []panicking {
 	}
 	echo := onMessage(func(*actors.Channel) {})
 	now := func(s *stage, p *transporttest.Peer) { must(s, p.WriteText("now")) }
+	heard := func(s *stage, p *transporttest.Peer) { // it has come to it
+		now(s, p)
+		if got := s.read(p); got != "sent" {
+			s.Errorf("got %q", got)
+		}
+	}
 	return []panicking{{
 		where: "open",
 		handler: func(f *fuse, cb *actors.Callbacks) {
@@ -74,9 +80,14 @@ func placesToPanic() []panicking {
 	}, {
 		where: "timer",
 		handler: func(f *fuse, cb *actors.Callbacks) {
-			cb.Message = onMessage(func(c *actors.Channel) { c.After(0, f.burn) })
+			cb.Message = onMessage(func(c *actors.Channel) {
+				c.After(0, func() {
+					_ = c.Send("sent")
+					f.burn()
+				})
+			})
 		},
-		provoke: now,
+		provoke: heard,
 	}, {
 		where: "completion",
 		handler: func(f *fuse, cb *actors.Callbacks) {
@@ -84,12 +95,7 @@ func placesToPanic() []panicking {
 				_ = c.Send("sent", actors.OnOutcome(func(actors.Outcome, error) { f.burn() }))
 			})
 		},
-		provoke: func(s *stage, p *transporttest.Peer) {
-			now(s, p)
-			if got := s.read(p); got != "sent" {
-				s.Errorf("got %q", got)
-			}
-		},
+		provoke: heard,
 	}}
 }
 

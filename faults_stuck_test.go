@@ -19,6 +19,10 @@ import (
 	"github.com/troupe-actors/troupe/transport/transporttest"
 )
 
+// longerThanHeldUp is a deadline that only a handler that is stuck misses: one that
+// a busy machine holds up does not.
+const longerThanHeldUp = 2 * time.Second
+
 // stickHere is what the stack of a stuck handler must name.
 func stickHere(release <-chan struct{}) { <-release }
 
@@ -51,7 +55,7 @@ func TestStuckHandlerIsReplaced(t *testing.T) {
 		release := make(chan struct{})
 		var made atomic.Int32
 		s, ev := playWith(t, actors.Config{
-			Driver: d, Options: actors.Options{HandlerDeadline: 50 * time.Millisecond},
+			Driver: d, Options: actors.Options{HandlerDeadline: longerThanHeldUp},
 		}, actors.FromHandler(func() actors.Handler { return &sticky{number: made.Add(1), release: release} }))
 		defer close(release)
 		p := s.dial()
@@ -79,7 +83,7 @@ func TestStuckHandlerIsReplaced(t *testing.T) {
 func TestStuckHandlerCloses(t *testing.T) {
 	for name, opts := range map[string]actors.Options{
 		"at once":         {HandlerDeadline: 50 * time.Millisecond, CloseStuck: true},
-		"after some time": {HandlerDeadline: 20 * time.Millisecond},
+		"after some time": {HandlerDeadline: 20 * time.Millisecond, Intensity: supervisor.Intensity{Max: 3, Within: time.Hour}},
 	} {
 		for _, inOpen := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, in open %v", name, inOpen), func(t *testing.T) {
@@ -245,8 +249,10 @@ func TestDrainForcesTheStuck(t *testing.T) {
 	onDrivers(t, func(t *testing.T, d transport.Driver) {
 		release := make(chan struct{})
 		closes := make(chan supervisor.Cause, 100)
+		opened, sticks := make(chan struct{}, 100), make(chan struct{}, 100)
 		s, ev := playWith(t, actors.Config{Driver: d, Options: actors.Options{HandlerDeadline: -1}}, actors.Callbacks{
-			Message: func(_ *actors.Channel, m actors.Message) { stickHere(release) },
+			Open:    func(*actors.Channel) { opened <- struct{}{} },
+			Message: func(_ *actors.Channel, m actors.Message) { sticks <- struct{}{}; stickHere(release) },
 			Close:   func(_ *actors.Channel, e actors.Closed) { closes <- e.Cause },
 		})
 		defer close(release)
@@ -256,6 +262,12 @@ func TestDrainForcesTheStuck(t *testing.T) {
 		}
 		for range idle {
 			s.dial() // does not answer the close
+		}
+		for range stuck + idle {
+			get(t, opened)
+		}
+		for range stuck {
+			get(t, sticks)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
@@ -294,7 +306,7 @@ func TestStuckOnTheFirstMessageByPID(t *testing.T) {
 	onDrivers(t, func(t *testing.T, d transport.Driver) {
 		release, opened := make(chan struct{}), make(chan *actors.Channel, 1)
 		s, ev := playWith(t, actors.Config{
-			Driver: d, Options: actors.Options{HandlerDeadline: 300 * time.Millisecond},
+			Driver: d, Options: actors.Options{HandlerDeadline: longerThanHeldUp},
 		}, actors.Callbacks{
 			Open: func(c *actors.Channel) { opened <- c },
 			Receive: func(c *actors.Channel, ctx actor.Context) {

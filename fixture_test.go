@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strconv"
@@ -169,7 +171,7 @@ func playWith(t *testing.T, cfg actors.Config, b actors.Behavior) (*stage, *even
 	rt, err := actors.Start(cfg)
 	must(t, err)
 	s.rt, s.ep = rt, rt.Handler(recorded(b, &s.mu, &s.closed))
-	s.srv = httptest.NewServer(s.ep)
+	s.srv = serve(s.ep)
 	s.url = "ws" + strings.TrimPrefix(s.srv.URL, "http")
 	t.Cleanup(s.end)
 	return s, ev
@@ -214,4 +216,36 @@ func (w *watcher) count(id string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.ends[id]
+}
+
+// webServer is httptest.Server without its hook, beside which no connection is used
+// again after a stream.
+type webServer struct {
+	URL      string
+	Listener net.Listener
+	Config   *http.Server
+	client   *http.Client
+	serving  sync.WaitGroup
+}
+
+// serve runs a handler until Close.
+func serve(h http.Handler) *webServer {
+	lender := httptest.NewUnstartedServer(nil) // has a listener
+	s := &webServer{URL: "http://" + lender.Listener.Addr().String(), Listener: lender.Listener, client: &http.Client{Transport: &http.Transport{}}}
+	s.Config = &http.Server{Handler: h}
+	s.serving.Go(func() { _ = s.Config.Serve(s.Listener) }) // ended by Close
+	return s
+}
+
+func (s *webServer) Client() *http.Client { return s.client }
+
+// Close ends it, and waits for what it serves.
+func (s *webServer) Close() {
+	s.Listener.Close()
+	s.client.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	_ = s.Config.Shutdown(ctx)
+	s.Config.Close()
+	s.serving.Wait()
 }

@@ -140,11 +140,13 @@ var inside = []string{
 func TestPeersAreToldNoInternals(t *testing.T) {
 	secret := errors.New("dial 10.1.2.3: password swordfish refused")
 	fails := func() { panic(secret) }
-	quick := actors.Options{
-		Intensity: supervisor.Intensity{Max: -1}, CloseTimeout: 100 * time.Millisecond, CloseStuck: true,
+	strict := actors.Options{
+		Intensity: supervisor.Intensity{Max: -1}, CloseStuck: true,
 	}
+	silent := strict // whose peer does not answer the close
+	silent.CloseTimeout = time.Millisecond
 	with := func(change func(*actors.Options)) actors.Config {
-		o := quick
+		o := strict
 		change(&o)
 		return actors.Config{Options: o}
 	}
@@ -224,10 +226,10 @@ func TestPeersAreToldNoInternals(t *testing.T) {
 					h.ServeHTTP(w, r)
 				})
 			}},
-		{name: "MaxChannels", want: "503 503 503", cfg: actors.Config{MaxChannels: 1, Options: quick}, wrap: full},
-		{name: "MaxPerIP", want: "429 429 429", cfg: actors.Config{MaxPerIP: 1, Options: quick}, wrap: full},
+		{name: "MaxChannels", want: "503 503 503", cfg: actors.Config{MaxChannels: 1, Options: silent}, wrap: full},
+		{name: "MaxPerIP", want: "429 429 429", cfg: actors.Config{MaxPerIP: 1, Options: silent}, wrap: full},
 		{name: "MaxPerUID", want: "429 429 429", wrap: full, cfg: actors.Config{MaxPerUID: 1, Options: actors.Options{
-			CloseTimeout: quick.CloseTimeout,
+			CloseTimeout: silent.CloseTimeout,
 			Authorize:    func(http.ResponseWriter, *http.Request) (string, bool) { return "swordfish", true },
 		}}},
 	} {

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"runtime"
 	"testing"
 	"time"
@@ -27,7 +26,7 @@ func idleServer(t *testing.T, d transport.Driver) (*stage, chan *actors.Channel)
 	}})
 	must(t, err)
 	s := &stage{T: t, rt: rt, ep: rt.Handler(actors.Callbacks{Open: func(c *actors.Channel) { opened <- c }})}
-	s.srv = httptest.NewServer(s.ep)
+	s.srv = serve(s.ep)
 	t.Cleanup(s.end)
 	return s, opened
 }

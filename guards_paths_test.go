@@ -225,18 +225,18 @@ func (o *boxOwner) Flush() {
 		o.taken <- true
 	}
 }
-func (o *boxOwner) Self() (*actor.PID, *actor.ActorSystem) { return o.pid, o.system }
-func (o *boxOwner) Route(any) (bool, error)                { return false, nil }
-func (o *boxOwner) Received(m any)                         { o.Invoke(m) }
-func (o *boxOwner) Stopping()                              { o.Empty(); o.Terminate() }
-func (o *boxOwner) Overflow()                              {}
-func (o *boxOwner) Lost(mailbox.Item, mailbox.Outcome)     {}
-func (o *boxOwner) DeadLetter(any)                         {}
-func (o *boxOwner) Settled(mailbox.Item, mailbox.Outcome)  {}
-func (o *boxOwner) Signalled(mailbox.Signals)              {}
-func (o *boxOwner) Failed(mailbox.Failure)                 {}
-func (o *boxOwner) Fenced(mailbox.Failure)                 {}
-func (o *boxOwner) Gone()                                  {}
+func (o *boxOwner) Self() (*actor.PID, *actor.ActorSystem)  { return o.pid, o.system }
+func (o *boxOwner) Route(any) (bool, error)                 { return false, nil }
+func (o *boxOwner) Received(m any)                          { o.Invoke(m) }
+func (o *boxOwner) Stopping()                               { o.Empty(); o.Terminate() }
+func (o *boxOwner) Overflow()                               {}
+func (o *boxOwner) Lost(mailbox.Item, mailbox.Outcome) bool { return false }
+func (o *boxOwner) DeadLetter(any)                          {}
+func (o *boxOwner) Settled(mailbox.Item, mailbox.Outcome)   {}
+func (o *boxOwner) Signalled(mailbox.Signals)               {}
+func (o *boxOwner) Failed(mailbox.Failure)                  {}
+func (o *boxOwner) Fenced(mailbox.Failure)                  {}
+func (o *boxOwner) Gone()                                   {}
 
 func posted(t *testing.T) int {
 	d, err := mailbox.NewDispatcher(mailbox.DispatcherConfig{})

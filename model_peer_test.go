@@ -12,6 +12,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/troupe-actors/troupe/actors"
 	"github.com/troupe-actors/troupe/transport"
 	"github.com/troupe-actors/troupe/transport/transporttest"
 )
@@ -58,6 +59,7 @@ func (s *subject) readBytes(from io.Reader, got func([]byte)) error {
 func (s *subject) readLines(from io.Reader) error {
 	var line []byte
 	var data []string
+	last := false // it was told when to come back
 	return s.readBytes(from, func(b []byte) {
 		for _, x := range b {
 			if x != '\n' {
@@ -69,8 +71,10 @@ func (s *subject) readLines(from io.Reader) error {
 			case len(line) == 0 && data != nil:
 				s.arrived(strings.Join(data, "\n"), true)
 				data = nil
-			case len(line) == 0, field == "", field == "id", field == "event":
-			case field == "data":
+			case len(line) == 0, field == "", field == "id" && !last, field == "event" && !last:
+			case field == "retry" && data == nil && !last && s.w.rt.State() != actors.Running: // a drain's goodbye
+				last = true
+			case field == "data" && !last:
 				data = append(data, value)
 			default:
 				s.fault("the peer got the line %q", line)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -257,20 +258,18 @@ func TestClosing(t *testing.T) {
 			}
 			m.stillGood(r)
 		})
-		t.Run("106 a close waits for what is being sent", func(t *testing.T) {
+		t.Run("106 a close behind a source that goes on", func(t *testing.T) {
 			for _, options := range [][]actors.SendOption{nil, {actors.ThenClose()}} {
 				c, p := m.socket()
-				source := make(drip)
+				source := make(drip, 1)
 				told := send(t, c, source, options...)
 				source <- "one "
 				if s := m.read(p); s != "one " {
 					t.Fatal(s)
 				}
-				if !c.Close() || c.IsOpen() {
-					t.Fatal("not closed")
-				}
 				source <- "two"
 				close(source)
+				c.Close()
 				if s := m.read(p); s != "two" {
 					t.Fatal(s)
 				}
@@ -280,13 +279,13 @@ func TestClosing(t *testing.T) {
 				}
 
 				h, r := m.held("GET")
-				source = make(drip)
+				source = make(drip, 1)
 				told = send(t, h, source, options...)
 				source <- "one "
 				resp := r.answer("GET")
-				h.Close()
 				source <- "two"
 				close(source)
+				h.Close()
 				if s := rest(t, resp); s != "one two" {
 					t.Fatal(s)
 				}
@@ -314,6 +313,43 @@ func TestClosing(t *testing.T) {
 				t.Fatalf("%d bytes", len(s))
 			}
 		})
+	})
+	t.Run("106 a close waits for what is being sent", func(t *testing.T) {
+		for _, options := range [][]actors.SendOption{nil, {actors.ThenClose()}} {
+			for _, framing := range []transport.Framing{transport.FramingWebSocket, transport.FramingStream} {
+				inBubble(t, actors.Config{}, actors.Callbacks{}, func(l *lab) { // a source has a quarter of a second to go on
+					link, conn := (&transport.Config{}).MemoryStream(framing, 1<<10)
+					c, err := l.ep.Open(link, nil, "")
+					must(l, err)
+					source := make(drip)
+					told := send(l, c, source, options...)
+					source <- "one "
+					synctest.Wait()
+					if !c.Close() || c.IsOpen() {
+						l.Fatal("not closed")
+					}
+					synctest.Wait()
+					source <- "two"
+					close(source)
+					if framing == transport.FramingStream {
+						if b, err := io.ReadAll(conn); err != nil || string(b) != "one two" {
+							l.Fatal(string(b), err)
+						}
+					} else {
+						p := transporttest.NewPeer(conn, nil)
+						for _, want := range []string{"one ", "two"} {
+							if _, b, err := p.ReadMessage(l.Context()); err != nil || string(b) != want {
+								l.Fatal(string(b), err)
+							}
+						}
+						if e := closeOf(l, p); e.Code != 1000 {
+							l.Fatal(e)
+						}
+					}
+					written(l, told)
+				})
+			}
+		}
 	})
 }
 

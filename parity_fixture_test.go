@@ -55,21 +55,6 @@ func (s *stage) raw() *raw {
 	return &raw{s, c, bufio.NewReader(c)}
 }
 
-// plain is raw, of a server without the hook that httptest looks at connections
-// with: beside one, a request that was sent too early ends the connection.
-func (s *stage) plain() *raw {
-	s.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	must(s, err)
-	srv := &http.Server{Handler: s.ep}
-	go func() { _ = srv.Serve(ln) }() // ended by Close
-	s.Cleanup(func() { _ = srv.Close() })
-	c, err := net.Dial("tcp", ln.Addr().String())
-	must(s, err)
-	s.Cleanup(func() { _ = c.Close() })
-	return &raw{s, c, bufio.NewReader(c)}
-}
-
 func (r *raw) Read(p []byte) (int, error) { return r.Reader.Read(p) }
 
 // asks writes a request.

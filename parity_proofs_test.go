@@ -86,7 +86,7 @@ func (ts testsOf) check(proof string) error {
 	where, test, sub := parts(proof)
 	if strings.HasSuffix(where, ".mjs") {
 		text, err := os.ReadFile(where)
-		if err == nil && !strings.Contains(string(text), "test("+test) {
+		if err == nil && !strings.Contains(string(text), "("+test) {
 			err = fmt.Errorf("%s has no test %s", where, test)
 		}
 		return err

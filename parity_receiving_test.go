@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -168,7 +167,7 @@ func TestParityReceiving(t *testing.T) {
 				}
 				_ = c.Send(m)
 			}})
-			s.srv = httptest.NewServer(s.ep)
+			s.srv = serve(s.ep)
 			s.url = "ws" + strings.TrimPrefix(s.srv.URL, "http")
 			t.Cleanup(s.end)
 			p := s.dial()

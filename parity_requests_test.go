@@ -30,7 +30,7 @@ func (s *stage) ask(request string) (*http.Response, *transporttest.Peer) {
 	conn, err := net.Dial("tcp", s.srv.Listener.Addr().String())
 	must(s, err)
 	s.Cleanup(func() { conn.Close() })
-	must(s, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	must(s, conn.SetDeadline(time.Now().Add(2*time.Minute)))
 	_, err = io.WriteString(conn, request+"\r\n")
 	must(s, err)
 	br := bufio.NewReader(conn)

@@ -561,7 +561,7 @@ func TestStreamsOnOneConnection(t *testing.T) {
 			}
 		})
 		t.Run("092 the next request waits for the end of the stream", func(t *testing.T) {
-			r := m.plain()
+			r := m.raw()
 			const request = "GET /%d HTTP/1.1\r\nHost: test\r\n\r\n"
 			_, err := fmt.Fprintf(r, request+request+request, 0, 1, 2)
 			must(t, err)

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/httptest"
 
 	"strings"
 	"sync"
@@ -116,7 +115,7 @@ func newSlots(t *testing.T, d transport.Driver) *slots {
 		},
 		Close: func(c *actors.Channel, _ actors.Closed) { s.count(c, -1) },
 	})
-	s.srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.srv = serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case asks(r, "authorize=refuse"):
 			r.URL.RawQuery = "" // and the origin does it

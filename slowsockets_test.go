@@ -69,7 +69,7 @@ func TestSlowPeersOnSockets(t *testing.T) {
 		{name: "half a header", do: upgrades("/", half[:1]), cause: supervisor.CausePongTimeout},
 		{name: "no answer to the close", do: upgrades("/close", ""), cause: supervisor.CauseLocalClosed},
 		{name: "a flood of pings whose pongs are never read", do: func(c net.Conn) {
-			_, _ = io.WriteString(c, upgradeHead)
+			_, _ = io.WriteString(c, strings.Replace(upgradeHead, "GET /", "GET /flood", 1))
 			pings := []byte(strings.Repeat(string(transporttest.Encode(ws.NewPingFrame(make([]byte, 125)))), 1000))
 			for {
 				if _, err := c.Write(pings); err != nil {
@@ -104,11 +104,12 @@ func besiege(t *testing.T, driver transport.Driver, short time.Duration, attacks
 	d := opens(t, actors.Config{Driver: driver}, actors.ServerConfig{
 		ReadHeaderTimeout: short, ReadBodyTimeout: short, IdleTimeout: short,
 	}, nil, func(rt *actors.Runtime, _ http.Handler) http.Handler {
-		ep, err := rt.Endpoint(actors.Options{
+		opts := actors.Options{
 			WriteTimeout: short, PingInterval: short, PongTimeout: short, CloseTimeout: short,
 			HandshakeTimeout: time.Hour, // for TestAnAnswerThatIsNotRead; here a slow machine might reach it first
 			MailboxBytes:     64 << 20,
-		}, actors.Callbacks{
+		}
+		cb := actors.Callbacks{
 			Open: func(c *actors.Channel) {
 				switch c.Request().URL.Path {
 				case "/big":
@@ -122,10 +123,15 @@ func besiege(t *testing.T, driver transport.Driver, short time.Duration, attacks
 					end.(chan supervisor.Cause) <- e.Cause
 				}
 			},
-		})
+		}
+		ep, err := rt.Endpoint(opts, cb)
+		must(t, err)
+		opts.PingInterval = -1 // a flood that a slow machine holds up is no silence
+		flooded, err := rt.Endpoint(opts, cb)
 		must(t, err)
 		mux := http.NewServeMux()
 		mux.Handle("/", ep)
+		mux.Handle("/flood", flooded)
 		mux.HandleFunc("/plain", func(http.ResponseWriter, *http.Request) {})
 		mux.HandleFunc("/reads", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 		mux.Handle("/good", rt.Handler(actors.Callbacks{

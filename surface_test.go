@@ -321,7 +321,7 @@ func TestPresenceReachesTheHandler(t *testing.T) {
 			}
 		},
 	})
-	s.srv = httptest.NewServer(s.ep)
+	s.srv = serve(s.ep)
 	t.Cleanup(s.end)
 	dial := func(uid string) *transporttest.Peer {
 		p, _, err := transporttest.DialPeer(t.Context(), "ws"+strings.TrimPrefix(s.srv.URL, "http")+"?uid="+uid)

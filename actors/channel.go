@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -69,81 +70,6 @@ type Channel struct {
 	received   uint64          // messages delivered
 }
 
-// strain is what a channel has that is congested, has failed, is closing, or may be
-// sent less. Owned by the actor.
-type strain struct {
-	pace      pace              // zero: the peer has all it may send
-	window    supervisor.Window // recent failures
-	stallAt   int64             // since when the kernel takes nothing, as openedAt; 0: it does
-	stallMark uint64            // link.Taken then
-	closeBy   int64             // when a close that is under way is cut short, as openedAt
-}
-
-// strained is where it is kept.
-func (c *Channel) strained() *strain { return &c.passingly().strain }
-
-// aside is what most channels never have. Guarded by the channel's mutex.
-type aside struct {
-	values  map[any]any         // of Set
-	timers  map[*Timer]struct{} // that are set
-	due     []*Timer            // that fired
-	family  []*actor.PID        // children of the handler, if props make it
-	done    chan struct{}       // made by the first Done
-	closing chan struct{}       // made by the first Closing
-	closes  []func(Closed)      // of OnClose
-	state   any                 // of a Typed behavior
-	told    bool                // closing is closed
-	spoken  string              // the subprotocol
-}
-
-// asideLocked gives it a place.
-func (c *Channel) asideLocked() *aside {
-	if c.aside == nil {
-		c.aside = new(aside)
-	}
-	return c.aside
-}
-
-// passing is what a channel has for moments only. Owned by the actor.
-type passing struct {
-	finished []completion        // outcomes to be told
-	errs     []error             // failures to be told
-	failure  any                 // what the handler failed of last
-	pongs    []*transport.Packet // answers to the latest pings
-	active   *outgoing           // the source whose turn it is
-	strain   strain              // zero while all goes well
-}
-
-// tidy drops it when there is nothing left in it.
-func (c *Channel) tidy() {
-	if p := c.passing; p != nil && len(p.finished) == 0 && len(p.errs) == 0 && p.failure == nil && len(p.pongs) == 0 && p.active == nil &&
-		p.strain == (strain{}) {
-		c.passing = nil
-	}
-}
-
-// hush drops what is to be told.
-func (c *Channel) hush() {
-	if c.passing != nil {
-		*c.passing = passing{strain: c.passing.strain}
-		c.tidy()
-	}
-}
-
-func (c *Channel) active() *outgoing {
-	if c.passing == nil {
-		return nil
-	}
-	return c.passing.active
-}
-
-func (c *Channel) passingly() *passing {
-	if c.passing == nil {
-		c.passing = new(passing)
-	}
-	return c.passing
-}
-
 // phase is how far a channel's life has gone.
 type phase uint8
 
@@ -187,7 +113,8 @@ type ending struct {
 	code   uint16
 	reason string
 	err    error
-	quick  bool // the actor is being stopped: no waiting for the peer
+	quick  bool          // the actor is being stopped: no waiting for the peer
+	slot   time.Duration // when the peer is to come back; 0: nobody says
 }
 
 // ID is the channel's name, unique for all time. It is the Id of its PID.
@@ -199,6 +126,19 @@ func (c *Channel) PID() *actor.PID { return c.pid }
 
 // UID is the user that Authorize named, or "".
 func (c *Channel) UID() string { return c.origin.uid() }
+
+// Link is what carries the channel, nil before that has come and when the channel
+// is gone. It is for those who made it, for [Endpoint.Open], and find their own
+// type in it: its methods belong to the channel's goroutine.
+func (c *Channel) Link() transport.Link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link
+}
+
+// Here reports whether the calling goroutine is running one of the channel's
+// callbacks: then to wait for the channel would be to wait for oneself.
+func (c *Channel) Here() bool { return c.box.Here() }
 
 // Runtime is the one the channel lives in.
 func (c *Channel) Runtime() *Runtime { return c.ep.rt }
@@ -389,7 +329,7 @@ func (c *Channel) Publish(topic string, v any, options ...SendOption) error {
 // PublishOthers is Publish to all members but this channel.
 func (c *Channel) PublishOthers(topic string, v any, options ...SendOption) error {
 	rt := c.ep.rt
-	return rt.broadcast(v, options, func(m any) error { return rt.reg.Publish(topic, m, &c.member) })
+	return rt.broadcast(Audience{ToTopic, topic}, &c.member, v, options)
 }
 
 // WatchPresence makes the handler receive a *[Presence] for every user who

@@ -105,7 +105,13 @@ func (c *Channel) sayGoodbye() {
 		return
 	case !c.begun && status != 0:
 		c.begun = true
-		_, _ = c.link.Begin(&transport.Head{Status: status}, 0) // if it fails, so does the flush
+		head := transport.Head{Status: status}
+		if e.slot > 0 {
+			head.Header = http.Header{"Retry-After": {retryAfter(e.slot)}}
+		}
+		_, _ = c.link.Begin(&head, 0) // if it fails, so does the flush
+	case c.begun && e.slot > 0 && c.origin.framing == transport.FramingSSE:
+		_ = c.link.Queue(transport.NewRetry(e.slot)) // if it fails, so does the flush
 	}
 	c.closing = true
 	c.link.Close(e.code, e.reason)

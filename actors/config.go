@@ -30,6 +30,11 @@ type Config struct {
 	// which logs to Logger and ends with the runtime.
 	System *actor.ActorSystem
 
+	// Cluster, if set, makes the runtime one of several that are one: messages by
+	// PID, broadcasts and more go to the channels of all of them. It is for this
+	// runtime alone. Default: there is no other.
+	Cluster Cluster
+
 	// Driver moves the bytes of links: the poller (Linux, plain TCP: no
 	// goroutine and no buffer for an idle channel), a goroutine for each link,
 	// or, by default, the poller wherever it can serve. The poller needs a second
@@ -57,7 +62,8 @@ type Config struct {
 	// MaxPerUID and MaxPerIP bound those of one user and of one address, which of
 	// IPv6 is a /64 network. Above them a request is refused with 429: the
 	// channels there are stay. Nobody is the user "", and the peers of a Unix
-	// socket have no address, unless TrustedProxies tell one. Default: none.
+	// socket have no address, unless TrustedProxies tell one. Each node of a cluster
+	// counts its own. Default: none.
 	MaxPerUID int
 	MaxPerIP  int
 
@@ -77,14 +83,20 @@ type Config struct {
 	PresenceGrace time.Duration
 
 	// DrainBatch channels are closed every DrainPause when the runtime drains
-	// or stops. Default 500 every 100 ms.
+	// or stops, faster where its time is short: see [Runtime.Drain]. Default 500
+	// every 100 ms.
 	DrainBatch int
 	DrainPause time.Duration
 
-	// Logger hears what happens to channels. Default: slog.Default().
+	// DrainWindow is over how long the clients are spread that a drain tells to
+	// come back: see [Channel.Slot]. Default 10 s.
+	DrainWindow time.Duration
+
+	// Logger hears what happens to channels, in as many lines as [supervisor.Bounded]
+	// tells: clients cause most of them. Default: slog.Default().
 	Logger *slog.Logger
 
-	// OnEvent, if set, hears the same as typed values, on the goroutine where it
+	// OnEvent, if set, hears all of it as typed values, on the goroutine where it
 	// happened: it must not block. A panic in it is logged and goes no further.
 	OnEvent func(supervisor.Event)
 }
@@ -94,6 +106,18 @@ type Config struct {
 // endpoint cannot switch off with false or nil. Durations: negative switches
 // off.
 type Options struct {
+	// Name is what other nodes know the endpoint by, where there is a
+	// [Config].Cluster: [Only] reaches the channels of the endpoints of this name on
+	// all of them. So no two of one runtime have the same. At most 128 bytes. Not to
+	// be set in Config. Default "", as good a name as any.
+	Name string
+
+	// Wire carries the packets of links of one's own to other nodes, which for
+	// their Note cannot go by themselves: those that are broadcast Only for this
+	// endpoint. The endpoint of the same Name on other nodes needs one too. Not to
+	// be set in Config. Default: packets without a Note need none.
+	Wire Wire
+
 	// Origins are patterns of hosts, or of scheme://host, that pages of other
 	// origins may connect from, such as "*.example.com" ("*" for any).
 	// Default: the same host only. Where a browser sends no Origin its

@@ -1,11 +1,13 @@
 package actors
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"time"
 
 	"github.com/troupe-actors/troupe/mailbox"
+	"github.com/troupe-actors/troupe/supervisor"
 	"github.com/troupe-actors/troupe/transport"
 )
 
@@ -20,6 +22,7 @@ const (
 	DefaultPresenceGrace    = 5 * time.Second
 	DefaultDrainBatch       = 500
 	DefaultDrainPause       = 100 * time.Millisecond
+	DefaultDrainWindow      = 10 * time.Second
 	DefaultMaxMessageBytes  = transport.DefaultMaxMessageBytes
 	DefaultMailboxMessages  = mailbox.DefaultMessages
 	DefaultMailboxBytes     = 4 << 20
@@ -141,6 +144,9 @@ func (o Options) check() error {
 	if l := o.Compression.Level; l < 1 || l > 9 {
 		return &ConfigError{"Options.Compression.Level", l, "1 to 9, or 0 for the default"}
 	}
+	if len(o.Name) > maxName {
+		return &ConfigError{"Options.Name", o.Name, fmt.Sprintf("at most %d bytes", maxName)}
+	}
 	if o.MaxFrameBytes < 0 {
 		return &ConfigError{"Options.MaxFrameBytes", o.MaxFrameBytes, "1 or more, or 0 for none"}
 	}
@@ -173,13 +179,21 @@ func (c Config) withDefaults() Config {
 	c.PresenceGrace = pick(c.PresenceGrace, DefaultPresenceGrace)
 	c.DrainBatch = pick(c.DrainBatch, DefaultDrainBatch)
 	c.DrainPause = pick(c.DrainPause, DefaultDrainPause)
+	c.DrainWindow = pick(c.DrainWindow, DefaultDrainWindow)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	c.Logger = supervisor.Bounded(c.Logger)
 	return c
 }
 
 func (c Config) check() error {
+	if c.Name != "" {
+		return &ConfigError{"Config.Name", c.Name, "\"\": it is of one endpoint"}
+	}
+	if c.Wire != nil {
+		return &ConfigError{"Config.Wire", c.Wire, "nil: it is of one endpoint"}
+	}
 	if err := c.Options.derived().check(); err != nil {
 		return err
 	}
@@ -202,6 +216,8 @@ func (c Config) check() error {
 		return &ConfigError{"Config.DrainBatch", c.DrainBatch, "1 or more, or 0 for the default"}
 	case c.DrainPause < 0:
 		return &ConfigError{"Config.DrainPause", c.DrainPause, "more than 0, or 0 for the default"}
+	case c.DrainWindow < leastSlot:
+		return &ConfigError{"Config.DrainWindow", c.DrainWindow, "1ms or more, or 0 for the default"}
 	}
 	for _, p := range c.TrustedProxies {
 		if !validPrefix(p) {

@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"errors"
 	"iter"
 	"net/http"
 	"slices"
@@ -89,6 +88,11 @@ func (rt *Runtime) Endpoint(opts Options, b Behavior) (*Endpoint, error) {
 	if l, ok := b.(interface{ callbacks() Callbacks }); ok {
 		ep.light = &callbacksActor{l.callbacks()}
 	}
+	if rt.cfg.Cluster != nil {
+		if err := rt.name(ep); err != nil {
+			return nil, err
+		}
+	}
 	return ep, nil
 }
 
@@ -114,6 +118,9 @@ func (rt *Runtime) decide(child *actor.PID, _, _ any) actor.Directive {
 	}
 	return actor.StopDirective
 }
+
+// Options are the endpoint's, with the values that it has of the runtime or by default.
+func (ep *Endpoint) Options() Options { return ep.opts }
 
 // Channels ranges over the endpoint's open channels.
 func (ep *Endpoint) Channels() iter.Seq[*Channel] {
@@ -164,46 +171,6 @@ func (ep *Endpoint) Accept(w http.ResponseWriter, r *http.Request, uid string) (
 	return ep.accept(w, r, uid)
 }
 
-// ErrRefused is the error of a request that was answered and is no channel.
-var ErrRefused = errors.New("actors: the request was refused")
-
-// answerWatch sees whether a hook answered by itself.
-type answerWatch struct {
-	http.ResponseWriter
-	written bool
-	status  int
-}
-
-func (a *answerWatch) WriteHeader(status int) {
-	if status >= http.StatusOK { // not the informational ones
-		a.written, a.status = true, status
-	}
-	a.ResponseWriter.WriteHeader(status)
-}
-
-func (a *answerWatch) Write(b []byte) (int, error) {
-	if !a.written {
-		a.written, a.status = true, http.StatusOK
-	}
-	return a.ResponseWriter.Write(b)
-}
-
-func (a *answerWatch) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-// refuse answers a request that does not become a channel.
-func (ep *Endpoint) refuse(w http.ResponseWriter, r *http.Request, status int, reason string) {
-	ep.answer(w, r, status, reason)
-	ep.rt.event(supervisor.Refused{Remote: r.RemoteAddr, Status: status, Reason: reason})
-}
-
-func (ep *Endpoint) answer(w http.ResponseWriter, r *http.Request, status int, reason string) {
-	if ep.opts.Refuse != nil {
-		ep.opts.Refuse(w, r, status, reason)
-		return
-	}
-	http.Error(w, reason, status)
-}
-
 // spare is the part of the byte budget that is left to the channels there are:
 // spent to the last byte it never is.
 const spare = 16
@@ -215,49 +182,11 @@ func (ep *Endpoint) precheck(w http.ResponseWriter, r *http.Request) (*http.Requ
 		ep.opts.Next.ServeHTTP(w, r)
 		return nil, ErrRefused
 	}
-	r = ep.rt.client(r)
-	if ep.rt.State() != Running {
-		w.Header().Set("Retry-After", "1")
-		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is going away")
-		return nil, ErrRefused
+	r, err := ep.Check(w, r)
+	if err == nil {
+		err = ep.Room(w, r)
 	}
-	if limit := ep.rt.cfg.BudgetBytes; ep.rt.budget.Used() >= limit-limit/spare {
-		ep.rt.startSweep() // nobody else may be sending
-		w.Header().Set("Retry-After", "1")
-		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is overloaded")
-		return nil, ErrRefused
-	}
-	if !transport.OriginAllowed(r, ep.opts.Origins) {
-		ep.refuse(w, r, http.StatusForbidden, "origin not allowed")
-		return nil, ErrRefused
-	}
-	if transport.IsUpgrade(r) {
-		if err := transport.CheckUpgrade(r); err != nil {
-			if r.ProtoMajor == 1 { // of HTTP/2 it would end all other requests' connection
-				w.Header().Set("Connection", "close")
-			}
-			ep.refuseError(w, r, err)
-			return nil, ErrRefused
-		}
-	}
-	if err := ep.rt.admit(r); err != nil {
-		ep.refuseLimit(w, r, err)
-		return nil, err
-	}
-	return r, nil
-}
-
-func (ep *Endpoint) refuseError(w http.ResponseWriter, r *http.Request, err error) {
-	var bad *transport.HandshakeError
-	if !errors.As(err, &bad) {
-		ep.rt.log.Error("opening a channel", supervisor.Text("err", err), supervisor.Text("remote", r.RemoteAddr))
-		ep.refuse(w, r, http.StatusInternalServerError, "the connection cannot be opened")
-		return
-	}
-	for k, v := range bad.Header {
-		w.Header()[k] = v
-	}
-	ep.refuse(w, r, bad.Status, bad.Reason)
+	return r, err
 }
 
 func (ep *Endpoint) accept(w http.ResponseWriter, r *http.Request, uid string) (*Channel, error) {
@@ -281,19 +210,6 @@ func (ep *Endpoint) accept(w http.ResponseWriter, r *http.Request, uid string) (
 	c.arrive(link)
 	link.Hold()
 	return c, nil
-}
-
-func (ep *Endpoint) refuseSpawn(w http.ResponseWriter, r *http.Request, err error) {
-	if ep.refuseLimit(w, r, err) {
-		return
-	}
-	if errors.Is(err, ErrStopped) {
-		w.Header().Set("Retry-After", "1")
-		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is going away")
-		return
-	}
-	ep.rt.log.Error("spawning a channel", supervisor.Text("err", err), supervisor.Text("remote", r.RemoteAddr))
-	ep.refuse(w, r, http.StatusInternalServerError, "the connection cannot be opened")
 }
 
 // link answers the request with a link of the kind it asks for.
@@ -375,7 +291,13 @@ func (ep *Endpoint) subprotocol(r *http.Request) string {
 // Open makes a channel of a link that did not come by HTTP: one in memory, for
 // tests and simulations, or of a transport of your own. r is what Request
 // returns; it may be nil. If the runtime takes no channels, or would go over a
-// limit (a *[LimitError]), the link is released.
+// limit (a *[LimitError]), the link is released. A link that has a method
+// Missed(n int) is told how many messages were taken for it and lost to a policy or
+// their Within, but for those that a newer one replaced, so that it can tell its peer: in their
+// place among those that it is given. One that has Room() bool is given no message,
+// and not closed in order, while that is false; its Pending must not be 0 then. One that has Word() bool is asked
+// for more (Next) while that is true, also while the peer is left unread; what it says of its own is
+// marked as its [transport.Incoming].Word, and does not count as the peer's.
 func (ep *Endpoint) Open(link transport.Link, r *http.Request, uid string) (*Channel, error) {
 	c, err := ep.newChannel(r, uid, link.Framing())
 	if err != nil {
@@ -384,6 +306,67 @@ func (ep *Endpoint) Open(link transport.Link, r *http.Request, uid string) (*Cha
 	}
 	c.arrive(link)
 	return c, nil
+}
+
+// Check is the first that ServeHTTP does with a request, for whoever brings a
+// transport of their own, with Room, Open and Link: it looks at the origin, and the
+// form of an upgrade. It returns the request with the client's own address; or, when
+// it has answered that, an error.
+func (ep *Endpoint) Check(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
+	r = ep.rt.client(r)
+	if !transport.OriginAllowed(r, ep.opts.Origins) {
+		ep.refuse(w, r, http.StatusForbidden, "origin not allowed")
+		return nil, ErrRefused
+	}
+	if transport.IsUpgrade(r) {
+		if err := transport.CheckUpgrade(r); err != nil {
+			if r.ProtoMajor == 1 { // of HTTP/2 it would end all other requests' connection
+				w.Header().Set("Connection", "close")
+			}
+			ep.refuseError(w, r, err)
+			return nil, ErrRefused
+		}
+	}
+	return r, nil
+}
+
+// Room looks whether the runtime takes a new channel now, as far as that is known
+// before the user is: its state, its memory, its limits. r is what Check has
+// returned. If there is an error the request has been answered.
+func (ep *Endpoint) Room(w http.ResponseWriter, r *http.Request) error {
+	if ep.rt.State() != Running {
+		ep.rt.sendElsewhere(w, r)
+		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is going away")
+		return ErrRefused
+	}
+	if limit := ep.rt.cfg.BudgetBytes; ep.rt.budget.Used() >= limit-limit/spare {
+		ep.rt.startSweep() // nobody else may be sending
+		w.Header().Set("Retry-After", "1")
+		ep.refuse(w, r, http.StatusServiceUnavailable, "the server is overloaded")
+		return ErrRefused
+	}
+	if err := ep.rt.admit(r); err != nil {
+		ep.refuseLimit(w, r, err)
+		return err
+	}
+	return nil
+}
+
+// Link answers a request that Check has passed with a link that belongs to no
+// channel yet: of a WebSocket if f is that, else of a stream of status head.Status.
+// Whoever gets it starts and releases it, and the HTTP handler calls its Hold. If there is
+// an error the request has been answered.
+func (ep *Endpoint) Link(w http.ResponseWriter, r *http.Request, f transport.Framing, head Head) (link transport.Link, err error) {
+	if f == transport.FramingWebSocket {
+		link, err = ep.links.WebSocket(w, r, head.Header, head.Subprotocol)
+	} else {
+		link, err = ep.links.Stream(w, r, f, head.Status, head.Header)
+	}
+	if err != nil {
+		ep.refuseError(w, r, err)
+		return nil, err
+	}
+	return link, nil
 }
 
 // newChannel spawns the actor of a channel that has no link yet.

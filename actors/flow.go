@@ -28,7 +28,7 @@ func (c *Channel) pump() {
 func (c *Channel) read() {
 	for n := 0; c.phase == open && c.IsOpen(); n++ {
 		c.box.Spend(1) // before the handler runs, which may not come back here
-		if c.crowded() {
+		if c.crowded() && !c.hasWord() {
 			c.unread = true // flush raises the signal again
 			c.link.Rest()
 			return
@@ -76,10 +76,17 @@ func (c *Channel) crowded() bool {
 	return messages > c.ep.opts.MailboxMessages/2 || bytes > c.ep.opts.MailboxBytes/2
 }
 
+// hasWord reports whether a link of one's own has something for the handler that the
+// peer has not sent.
+func (c *Channel) hasWord() bool {
+	l, ok := c.link.(interface{ Word() bool })
+	return ok && l.Word()
+}
+
 func (c *Channel) incoming(in transport.Incoming) {
 	switch in.Kind {
 	case transport.KindMessage, transport.KindPing, transport.KindPong:
-		if !c.charge(1, len(in.Data)) {
+		if !in.Word && !c.charge(1, len(in.Data)) {
 			return
 		}
 	}

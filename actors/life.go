@@ -43,10 +43,13 @@ func (c *Channel) open() {
 		now := rt.now()
 		c.openedAt, c.lastIn, c.lastData = now, now, now
 		rt.reg.Add(&c.member, (*subscriber)(c))
+		if rt.cfg.Cluster != nil {
+			rt.cfg.Cluster.Opened(c)
+		}
 		rt.registered(c)
 		if rt.State() != Running {
 			// A drain that is under way may have missed it.
-			c.finishWith(ending{cause: supervisor.CauseDrained})
+			c.finishWith(ending{cause: supervisor.CauseDrained, slot: rt.Slot()})
 		}
 	}
 	if !c.IsOpen() {

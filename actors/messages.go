@@ -162,14 +162,16 @@ func (e Closed) String() string {
 
 // Push, sent to a channel's PID, is a Send to its peer. What does not fit
 // becomes a dead letter, and Block counts as Reject, since the sender of a
-// message by PID cannot be told to wait.
+// message by PID cannot be told to wait. With a [Cluster] the channel may be another
+// node's; what [Push.Portable] refuses is a dead letter then.
 type Push struct {
 	Message any // as for Channel.Send
 	Options []SendOption
 }
 
 // Close, sent to a channel's PID, closes it at once, as Channel.Close does. It
-// overtakes messages that wait for the handler.
+// overtakes messages that wait for the handler. With a [Cluster] it may be another
+// node's.
 type Close struct {
 	Code   uint16 // 0: 1000
 	Reason string

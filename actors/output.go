@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/troupe-actors/troupe/mailbox"
@@ -49,7 +50,7 @@ func (c *Channel) flush() {
 	if !c.congested {
 		c.load()
 	}
-	if c.phase == flushing && !c.closing && !c.congested && c.active() == nil && c.box.Outbox() == 0 {
+	if c.phase == flushing && !c.closing && !c.congested && c.active() == nil && c.box.Outbox() == 0 && c.hasRoom() {
 		if c.sayGoodbye(); c.phase == closed {
 			return
 		}
@@ -78,9 +79,16 @@ func (c *Channel) load() {
 		return
 	}
 	for n, bytes := 0, 0; n < flushMessages && bytes < flushBytes && c.active() == nil; n++ {
+		if !c.hasRoom() {
+			return
+		}
 		it, ok := c.box.Take()
 		if !ok {
 			return
+		}
+		if missed := it.Gap(); missed > 0 {
+			c.link.(missing).Missed(missed) // or there were no gaps
+			continue
 		}
 		bytes += it.Size
 		if r, ok := it.Message.(*run); ok {
@@ -90,6 +98,12 @@ func (c *Channel) load() {
 			c.emit(it)
 		}
 	}
+}
+
+// hasRoom asks a link that has a say in it whether it may be given more.
+func (c *Channel) hasRoom() bool {
+	own, ok := c.link.(interface{ Room() bool })
+	return !ok || own.Room()
 }
 
 func (c *Channel) loadPongs() {
@@ -239,6 +253,10 @@ func (c *Channel) broken(err error) {
 // failed ends the accounting of an item that was taken and cannot be sent.
 func (c *Channel) failed(it mailbox.Item, err error) {
 	c.box.Settle(1, it.Size)
+	if errors.Is(err, transport.ErrClosing) { // a link of one's own whose peer is gone
+		c.unsent(it)
+		return
+	}
 	c.lost(mailbox.Failed, 1)
 	c.completed(it, mailbox.Failed, err)
 }
@@ -344,58 +362,6 @@ func (c *Channel) dropFlight() {
 	flights.Put(c.flight)
 	c.flight = nil
 }
-
-// watchCongestion tells the mailbox, and the clock, whether the kernel takes
-// what it is given.
-func (c *Channel) watchCongestion() {
-	stuck := c.link.Pending() > 0
-	taken := c.link.Taken()
-	if stuck && !c.congested {
-		c.strained().stallAt = c.ep.rt.now()
-	}
-	if stuck && (!c.congested || taken != c.strained().stallMark) {
-		c.progressed(taken)
-	}
-	if stuck == c.congested {
-		return
-	}
-	c.congested = stuck
-	c.hold()
-	if stuck {
-		c.listen() // Open may still be running: Writable must come
-		c.checkDeadlines()
-		return
-	}
-	s := c.strained()
-	s.stallAt, s.stallMark = 0, 0
-	c.tidy()
-	if !c.armed {
-		c.box.Raise(sigTimer) // for keepalive, which has waited
-	}
-}
-
-// progressed notes that the peer has taken something, or was given the first thing
-// it does not take. That of the answer to its request it has to take whole. A ping
-// of ours, which a goroutine writes and so is under way for a moment, is no data.
-func (c *Channel) progressed(taken uint64) {
-	now := c.ep.rt.now()
-	c.strained().stallMark = taken
-	if c.flight != nil || c.active() != nil {
-		c.lastData = now
-	}
-	if !c.answering(taken) {
-		c.strained().stallAt = now
-	}
-}
-
-// answering reports whether the answer to the request is still on its way, and how
-// long that may take is limited.
-func (c *Channel) answering(taken uint64) bool {
-	return taken < uint64(c.answer) && c.ep.opts.HandshakeTimeout > 0
-}
-
-// hold tells the mailbox whether what is sent has to wait.
-func (c *Channel) hold() { c.box.Hold(c.congested || c.active() != nil, c.congested) }
 
 // lostLink is the end of a link that failed while writing.
 func (c *Channel) lostLink(err error) {

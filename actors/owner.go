@@ -62,7 +62,13 @@ func (e *expiry) Expired(*supervisor.Timer) { (*Channel)(e).box.Raise(sigTimer) 
 // others are.
 func (o *owner) Route(message any) (handled bool, err error) {
 	c := (*Channel)(o)
-	switch m := actor.UnwrapEnvelopeMessage(message).(type) {
+	message = actor.UnwrapEnvelopeMessage(message)
+	if cluster := c.ep.rt.cfg.Cluster; cluster != nil {
+		if message, err = cluster.Message(message); err != nil {
+			return false, err
+		}
+	}
+	switch m := message.(type) {
 	case *Push:
 		it, policy, err := c.prepare(m.Message, m.Options)
 		if err != nil {
@@ -111,13 +117,23 @@ func (o *owner) Overflow() {
 	(*Channel)(o).finishWith(ending{cause: supervisor.CauseSlowConsumer})
 }
 
-// Lost implements mailbox.Owner.
-func (o *owner) Lost(it mailbox.Item, out Outcome) {
+// Lost implements mailbox.Owner: of what a policy or Within took from them some links
+// tell their peers.
+func (o *owner) Lost(it mailbox.Item, out Outcome) bool {
 	if s, ok := it.Message.(*sending); ok && s.source != nil {
 		s.source.giveUp()
 	}
-	(*Channel)(o).lost(out, it.Messages())
+	c := (*Channel)(o)
+	c.lost(out, it.Messages())
+	if out == mailbox.Dropped && !it.Replaced() || out == mailbox.Rejected && it.Extra || out == mailbox.Failed {
+		_, tells := c.Link().(missing)
+		return tells
+	}
+	return false
 }
+
+// missing is a link that tells its peer what is missing.
+type missing interface{ Missed(n int) }
 
 func (c *Channel) lost(out Outcome, n int) {
 	c.ep.rt.stats.sends[out].Add(int64(n))
@@ -323,7 +339,7 @@ func (o *owner) Gone() {
 	}
 	c.mu.Lock()
 	c.gone = true
-	link := c.link
+	link, opened := c.link, c.arrived
 	c.link, c.arrived = nil, false
 	left := c.aside != nil && len(c.aside.closes) > 0
 	c.over = c.over || !left
@@ -336,6 +352,9 @@ func (o *owner) Gone() {
 	}
 	if link != nil {
 		link.Release()
+	}
+	if cluster := c.ep.rt.cfg.Cluster; cluster != nil && opened {
+		cluster.Ended(c)
 	}
 	c.ep.rt.forget(c)
 }

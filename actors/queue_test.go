@@ -372,7 +372,7 @@ func TestQueue(t *testing.T) {
 	t.Run("136 an error does not stop the queue", func(t *testing.T) {
 		onQueue(t, zero, plain, none, func(b *queueBench) {
 			first := b.put(big("0"))
-			bad := []chan error{b.put("\xff"), b.put(struct{}{}), b.put(coded(func() (any, error) { panic("no such luck") }))}
+			bad := []chan error{b.put("\xff"), b.put(struct{}{}), b.put(coded(func() (any, error) { panic("no such luck") })), b.put(actors.Event{Data: []byte("\xff")})}
 			if err := b.q.Put(b.Context(), 5, nil); err != nil {
 				b.Error(err)
 			}
@@ -380,6 +380,7 @@ func TestQueue(t *testing.T) {
 			b.reads("0", "last")
 			b.one("first", first, nil)
 			b.one("not UTF-8", bad[0], actors.ErrNotUTF8)
+			b.one("an event not UTF-8", bad[3], actors.ErrNotUTF8)
 			b.one("no message", bad[1], actors.ErrType)
 			if len(bad[2]) != 1 || <-bad[2] == nil {
 				b.Error("no error for a value that panics")

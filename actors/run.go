@@ -32,7 +32,7 @@ func bundle(messages []any) []any {
 			bundled, last = append(bundled, message), nil
 			continue
 		}
-		if last == nil || last.casts[0].policy != c.policy || last.size+c.packet.Size() > runBytes {
+		if last == nil || last.casts[0].policy != c.policy || last.casts[0].only != c.only || last.size+c.packet.Size() > runBytes {
 			last = new(run)
 			bundled = append(bundled, last)
 		}
@@ -44,6 +44,9 @@ func bundle(messages []any) []any {
 
 // deliverRun hands over broadcasts, at once if there is room for all.
 func (c *Channel) deliverRun(r *run) {
+	if !r.casts[0].reaches(c) {
+		return
+	}
 	it := mailbox.Item{Message: r, Size: r.size, Count: int32(len(r.casts)), Extra: true}
 	if c.box.PostRun(it, c.broadcastPolicy(r.casts[0])) {
 		return
@@ -54,9 +57,14 @@ func (c *Channel) deliverRun(r *run) {
 }
 
 func (c *Channel) deliverCast(m *cast) {
+	if !m.reaches(c) {
+		return
+	}
 	// A refusal has been counted by its outcome: nobody else can be told.
 	_ = c.box.Post(mailbox.Item{Message: m.packet, Size: m.packet.Size(), Extra: true}, c.broadcastPolicy(m))
 }
+
+func (m *cast) reaches(c *Channel) bool { return m.only == nil || m.only == c.ep }
 
 func (c *Channel) broadcastPolicy(m *cast) Policy { return m.policy.Or(c.ep.opts.BroadcastOverflow) }
 

@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -52,14 +51,16 @@ type Runtime struct {
 	handshakes *rate.Limiter // nil: no limit
 	sweeps     sweeps
 
-	mu       sync.Mutex // guards what follows
-	state    State
-	live     int           // channel actors that exist, opening ones included
-	crowd    crowd         // the same, by user and by address
-	empty    chan struct{} // closed when live falls to 0 while not running
-	stopped  chan struct{} // closed when Stop is through
-	stopping bool
-	outside  map[*Channel]struct{} // of the registry: not open yet, or closed and not gone yet
+	mu        sync.Mutex // guards what follows
+	state     State
+	live      int           // channel actors that exist, opening ones included
+	crowd     crowd         // the same, by user and by address
+	empty     chan struct{} // closed when live falls to 0 while not running
+	stopped   chan struct{} // closed when Stop is through
+	stopping  bool
+	back      int64 // of now: when the last client of a drain is to be back
+	endpoints endpoints
+	outside   map[*Channel]struct{} // of the registry: not open yet, or closed and not gone yet
 }
 
 // State is how far a runtime's life has gone.
@@ -140,18 +141,31 @@ func Start(cfg Config) (*Runtime, error) {
 		)
 		narrow(rt.system)
 	}
-	if rt.reg, err = registry.New(registry.Config{
+	if cfg.Cluster != nil {
+		if err := cfg.Cluster.Begin(rt.system); err != nil {
+			rt.undo(false)
+			return nil, err
+		}
+	}
+	directory := registry.Config{
 		System: rt.system,
 		Props:  []actor.PropsOption{actor.WithMailbox(mailbox.Producer(&rt.standard))},
 		Grace:  cfg.PresenceGrace,
 		Bundle: bundle,
 		Name:   "troupe-" + rt.epoch + "/",
-	}); err != nil {
-		if rt.poller != nil {
-			_ = rt.poller.Close() // what matters is that there is no registry
-		}
-		_ = rt.disp.Close(context.Background()) // nothing runs on it yet
+	}
+	if cfg.Cluster != nil {
+		directory.Changed = func(k registry.Kind, name string) { cfg.Cluster.Changed(Audience{k, name}) }
+	}
+	if rt.reg, err = registry.New(directory); err != nil {
+		rt.undo(cfg.Cluster != nil)
 		return nil, err
+	}
+	if cfg.Cluster != nil {
+		if err := cfg.Cluster.Join(rt); err != nil {
+			rt.undo(true)
+			return nil, err
+		}
 	}
 	return rt, nil
 }
@@ -297,21 +311,29 @@ func (rt *Runtime) Present(topic string) iter.Seq2[string, int] { return rt.reg.
 // one user ([Runtime.SendUID]), all ([Runtime.SendAll]) or [Channel.Send], and has
 // none between two of these: a Send may overtake an earlier Publish, and a Publish
 // an earlier SendUID.
+//
+// Where there is a [Config].Cluster it goes to the channels of all nodes, unless it is
+// [Local]; on each of them it is as if it were published there. What one goroutine
+// publishes keeps its order on every node; what several do may come in one order here
+// and in another there. A v that cannot go to other nodes is an error, which nobody
+// has then got, whether or not there are any: a *[KeyError], [ErrNote], or that of an
+// endpoint's [Wire]. That a node is lost, or has no room, is no error: no publisher
+// waits for a node.
 func (rt *Runtime) Publish(topic string, v any, options ...SendOption) error {
-	return rt.broadcast(v, options, func(m any) error { return rt.reg.Publish(topic, m, nil) })
+	return rt.broadcast(Audience{ToTopic, topic}, nil, v, options)
 }
 
 // SendUID is Publish to the channels of a user; of the order see there.
 func (rt *Runtime) SendUID(uid string, v any, options ...SendOption) error {
-	return rt.broadcast(v, options, func(m any) error { return rt.reg.SendUID(uid, m, nil) })
+	return rt.broadcast(Audience{ToUID, uid}, nil, v, options)
 }
 
 // SendAll is Publish to all channels; of the order see there.
 func (rt *Runtime) SendAll(v any, options ...SendOption) error {
-	return rt.broadcast(v, options, func(m any) error { return rt.reg.SendAll(m, nil) })
+	return rt.broadcast(Audience{Kind: ToAll}, nil, v, options)
 }
 
-func (rt *Runtime) broadcast(v any, options []SendOption, send func(any) error) error {
+func (rt *Runtime) broadcast(to Audience, except *registry.Member, v any, options []SendOption) error {
 	o, err := collect(options)
 	if err != nil {
 		return err
@@ -329,25 +351,34 @@ func (rt *Runtime) broadcast(v any, options []SendOption, send func(any) error) 
 	if o.plain {
 		p = p.Uncompressed()
 	}
-	if err = send(&cast{p, o.policy}); errors.Is(err, registry.ErrStopped) {
-		err = ErrStopped
+	m := &cast{p, o.policy, o.only}
+	if rt.cfg.Cluster != nil && !o.local {
+		if err := rt.relay(to, m); err != nil {
+			return err
+		}
 	}
-	return err
+	return rt.publish(to, m, except)
 }
+
+// Reserve takes n bytes of the runtime's byte budget for a link of one's own, as
+// [transport.Config].Reserve says: false if there are none left. n < 0 gives them
+// back.
+func (rt *Runtime) Reserve(n int) bool { return rt.budget.Take(n) }
 
 // cast is a broadcast on its way to its receivers.
 type cast struct {
 	packet *transport.Packet
 	policy Policy
+	only   *Endpoint // whose channels get it; nil: all
 }
 
 // Size is what it counts for.
 func (m *cast) Size() int { return m.packet.Size() }
 
-var errBroadcastOption = errors.New("actors: a broadcast takes no options but a policy that does not wait, and Uncompressed")
+var errBroadcastOption = errors.New("actors: a broadcast takes no options but a policy that does not wait, Uncompressed, Only and Local")
 
-// Health is an http.Handler for load balancers: 200 while the runtime takes new
-// channels, 503 otherwise.
+// Health is an http.Handler for load balancers: 200 and "ok" while the runtime takes
+// new channels; 503 and "draining" or "stopped" otherwise, with a Retry-After.
 func (rt *Runtime) Health() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -356,6 +387,7 @@ func (rt *Runtime) Health() http.Handler {
 			return
 		}
 		if s := rt.State(); s != Running {
+			w.Header().Set("Retry-After", retryAfter(rt.Slot()))
 			http.Error(w, s.String(), http.StatusServiceUnavailable)
 			return
 		}

@@ -18,7 +18,7 @@ import (
 )
 
 // limit bounds every wait of a test. It tunes nothing.
-const limit = 20 * time.Second
+const limit = 2 * time.Minute
 
 func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)

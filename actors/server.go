@@ -81,7 +81,7 @@ type ServerConfig struct {
 
 	// StopTimeout is how long channels and actors may take to end before they
 	// are cut off. Default 15 s, and what it takes to close all channels there are
-	// at the pace of DrainBatch and DrainPause.
+	// at the pace of DrainBatch and DrainPause, which is faster where this is less.
 	StopTimeout time.Duration
 
 	// OnStop, if set, is called once while the server stops, when the channels

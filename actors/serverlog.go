@@ -14,7 +14,7 @@ import (
 type errorLog struct{ log *slog.Logger }
 
 func (e errorLog) Write(line []byte) (int, error) {
-	e.log.Warn(supervisor.Plain(string(bytes.TrimSuffix(line, []byte("\n")))))
+	e.log.Warn("net/http", supervisor.Text("line", string(bytes.TrimSuffix(line, []byte("\n")))))
 	return len(line), nil
 }
 

@@ -179,7 +179,7 @@ func (w weighty) Size() int { return int(w) }
 // deaf is an owner that counts nothing.
 type deaf struct{ *fake }
 
-func (deaf) Lost(Item, Outcome) {}
+func (deaf) Lost(Item, Outcome) bool { return false }
 
 // Whatever many do to a few mailboxes at once: the budget is never overdrawn, each
 // post has one outcome, and nothing is left over.

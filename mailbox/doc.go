@@ -16,7 +16,8 @@
 // its order. What is left when the actor stops becomes dead letters.
 //
 // An [Owner] turns the mailbox into a channel's: it hears the signals, takes
-// from the outbox what its link has room for, and decides what a stop means.
+// from the outbox what its link has room for, and decides what a stop means. If it
+// wants so, what the outbox loses leaves a gap in its place.
 // Without an owner the mailbox serves any protoactor actor ([Producer]).
 //
 // A [Dispatcher] runs mailboxes on reused goroutines. Application code may

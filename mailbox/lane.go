@@ -118,6 +118,9 @@ func (l *lane) grow() {
 // oldest is the item that pop would remove. The lane must not be empty.
 func (l *lane) oldest() *Item { return &l.items[l.head] }
 
+// newest is the item that push put there last. The lane must not be empty.
+func (l *lane) newest() *Item { return &l.items[int(l.head+l.n-1)&(len(l.items)-1)] }
+
 // pop removes the oldest item. The lane must not be empty.
 func (l *lane) pop() Item {
 	r := l.items
@@ -139,8 +142,9 @@ func (l *lane) pop() Item {
 	return it
 }
 
-// remove takes out the items that drop says, and keeps the order of the others.
-func (l *lane) remove(drop func(Item) bool) {
+// remove takes out the items that drop says, and keeps the order of the others. What
+// drop makes a gap is one with those next to it.
+func (l *lane) remove(drop func(*Item) bool) {
 	if l.empty() {
 		return
 	}
@@ -149,9 +153,11 @@ func (l *lane) remove(drop func(Item) bool) {
 	kept := int32(0)
 	l.count, l.sum, l.latest = 0, 0, nil
 	for i := range l.n {
-		it := *at(i)
-		*at(i) = Item{}
-		if drop(it) {
+		from := at(i)
+		drops := drop(from) || kept > 0 && at(kept-1).absorb(*from)
+		it := *from
+		*from = Item{}
+		if drops {
 			continue
 		}
 		*at(kept) = it

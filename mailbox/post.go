@@ -253,9 +253,10 @@ func (m *Mailbox) refuse(it Item, p Policy, err error) error {
 	return err
 }
 
+// countLost is for an item that was not taken: what was lost is behind all that waits.
 func (m *Mailbox) countLost(it Item, o Outcome) {
-	if m.owner != nil {
-		m.owner.Lost(it, o)
+	if m.owner != nil && m.owner.Lost(it, o) {
+		m.gapBehind(it.Messages())
 	}
 }
 
@@ -263,14 +264,25 @@ func (m *Mailbox) countLost(it Item, o Outcome) {
 // unless that is a First or losing all of them would not do. Losses that somebody asked to hear of
 // wait for the owner, no more of them than the outbox may hold.
 func (m *Mailbox) dropOldest(size int) bool {
-	if m.out.empty() || m.out.oldest().First || int(m.unpaid) >= m.cfg.messages() || m.bytes-m.out.bytes()+size > m.cfg.bytes() ||
+	if m.out.messages() == 0 || m.out.oldest().First || int(m.unpaid) >= m.cfg.messages() || m.bytes-m.out.bytes()+size > m.cfg.bytes() ||
 		m.lostItems() >= m.cfg.messages() {
 		return false
 	}
-	if it := m.out.oldest(); it.Count > 1 {
-		m.lose(m.splitOut(it), Dropped)
+	gone := m.out.oldest().Gap()
+	if gone > 0 {
+		m.popOut()
+	}
+	var it Item
+	if old := m.out.oldest(); old.Count > 1 {
+		it = m.splitOut(old)
 	} else {
-		m.lose(m.popOut(), Dropped)
+		it = m.popOut()
+	}
+	if m.lose(it, Dropped) {
+		gone += it.Messages()
+	}
+	if gone > 0 {
+		m.gapBefore(gone)
 	}
 	return true
 }
@@ -307,20 +319,25 @@ func (m *Mailbox) replaceAndUnlock(old *Item, it Item) error {
 	m.out.sum += more
 	m.leaves(was)
 	m.entered(it)
+	was.Count = replaced
 	m.lose(was, Dropped)
 	m.scheduleAndUnlock()
 	return nil
 }
 
 // lose records an outcome that its sender may want to hear; the lost item's
-// bytes are no longer counted.
-func (m *Mailbox) lose(it Item, o Outcome) {
-	m.countLost(it, o)
+// bytes are no longer counted. It reports whether there is to be a gap.
+func (m *Mailbox) lose(it Item, o Outcome) (missed bool) {
+	if it.Gap() > 0 {
+		return false // with what was behind it
+	}
+	missed = m.owner != nil && m.owner.Lost(it, o)
 	if it.Done != nil || o == Failed {
 		it.Message = nil
 		r := m.rarely()
 		r.lost = append(r.lost, lostItem{it, o})
 	}
+	return missed
 }
 
 func (m *Mailbox) giveBack(size int) {

@@ -8,8 +8,20 @@ type Run interface {
 	SizeOf(n int) int
 }
 
-// Messages is how many messages an item stands for.
-func (it *Item) Messages() int { return max(1, int(it.Count)) }
+// Messages is how many messages an item stands for: a gap for none.
+func (it *Item) Messages() int {
+	if it.Count == isGap {
+		return 0
+	}
+	return max(1, int(it.Count))
+}
+
+// replaced is the Count of a lost item whose place a newer one has taken.
+const replaced = -1
+
+// Replaced reports, of an item that was lost, that [Latest] put a newer one in its
+// place.
+func (it *Item) Replaced() bool { return it.Count == replaced }
 
 // PostRun posts all messages of a run, an item with a Count and without Done, By,
 // First and Last, if there is room for all of them; it reports whether there was.

@@ -50,7 +50,7 @@ func (m *Mailbox) Overdue(now int64) (next int64) {
 		return 0
 	}
 	first := false
-	m.out.remove(func(it Item) bool {
+	m.out.remove(func(it *Item) bool {
 		if it.By == 0 || it.By > now {
 			if it.By != 0 && (next == 0 || it.By < next) {
 				next = it.By
@@ -58,10 +58,13 @@ func (m *Mailbox) Overdue(now int64) (next int64) {
 			return false
 		}
 		first = first || it.First
-		m.leaves(it)
+		m.leaves(*it)
 		m.giveBack(it.Size)
-		m.lose(it, Failed)
-		return true
+		if !m.lose(*it, Failed) {
+			return true
+		}
+		*it = gapOf(it.Messages())
+		return false
 	})
 	if first { // another may come, unless something was posted behind it
 		m.begun = m.out.has(func(it *Item) bool { return !it.Extra })

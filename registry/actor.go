@@ -4,7 +4,8 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// PublishTopic, sent to any of the registry's PIDs, is Publish.
+// PublishTopic, sent to any of the registry's PIDs, is Publish: to the members of this
+// registry, whatever node the sender is on.
 type PublishTopic struct {
 	Topic   string
 	Message any
@@ -42,11 +43,11 @@ func (c courier) Receive(ctx actor.Context) {
 	var err error
 	switch m := ctx.Message().(type) {
 	case *PublishTopic:
-		err = c.route(ctx, sh.registry.shardOf(m.Topic), ofTopic, m.Topic, m.Message)
+		err = c.route(ctx, sh.registry.shardOf(m.Topic), OfTopic, m.Topic, m.Message)
 	case *ToUID:
-		err = c.route(ctx, sh.registry.shardOf(m.UID), ofUID, m.UID, m.Message)
+		err = c.route(ctx, sh.registry.shardOf(m.UID), OfUID, m.UID, m.Message)
 	case *ToAll:
-		err = c.route(ctx, sh.registry.everyone, ofAll, "", m.Message)
+		err = c.route(ctx, sh.registry.everyone, OfAll, "", m.Message)
 	case *actor.Terminated:
 		sh.terminated(m.Who)
 	case *actor.Stopped:
@@ -64,7 +65,7 @@ func (c courier) Receive(ctx actor.Context) {
 }
 
 // route publishes, or passes the message on to the shard that has the set.
-func (c courier) route(ctx actor.Context, to *shard, k kind, name string, msg any) error {
+func (c courier) route(ctx actor.Context, to *shard, k Kind, name string, msg any) error {
 	if to != c.shard {
 		ctx.Forward(to.pid)
 		return nil

@@ -27,7 +27,7 @@ const keptBroadcasts = 64
 
 // publish accepts a message for the members of a set and waits for room if it
 // must. Without members there is nothing to do.
-func (sh *shard) publish(k kind, name string, msg any, except *Member) error {
+func (sh *shard) publish(k Kind, name string, msg any, except *Member) error {
 	sh.mu.Lock()
 	defer sh.release()
 	looked := false

@@ -11,40 +11,48 @@ const listingBatch = 256
 
 // Members yields the members of the topic.
 func (r *Registry) Members(topic string) iter.Seq[Subscriber] {
-	return r.shardOf(topic).subscribers(ofTopic, topic)
+	return r.shardOf(topic).subscribers(OfTopic, topic)
 }
 
 // ByUID yields the members of the uid.
 func (r *Registry) ByUID(uid string) iter.Seq[Subscriber] {
-	return r.shardOf(uid).subscribers(ofUID, uid)
+	return r.shardOf(uid).subscribers(OfUID, uid)
 }
 
 // All yields all members.
-func (r *Registry) All() iter.Seq[Subscriber] { return r.everyone.subscribers(ofAll, "") }
+func (r *Registry) All() iter.Seq[Subscriber] { return r.everyone.subscribers(OfAll, "") }
 
 // Count is how many members the topic has.
-func (r *Registry) Count(topic string) int { return r.shardOf(topic).count(ofTopic, topic) }
+func (r *Registry) Count(topic string) int { return r.shardOf(topic).count(OfTopic, topic) }
 
 // Len is how many members there are.
-func (r *Registry) Len() int { return r.everyone.count(ofAll, "") }
+func (r *Registry) Len() int { return r.everyone.count(OfAll, "") }
+
+// Has reports whether a set has members. Those of a uid whose grace runs are gone.
+func (r *Registry) Has(k Kind, name string) bool {
+	if k == OfAll {
+		return r.everyone.count(k, "") > 0
+	}
+	return r.shardOf(name).count(k, name) > 0
+}
 
 // UIDs yields the uids that have members, and how many.
-func (r *Registry) UIDs() iter.Seq2[string, int] { return r.names(ofUID, false) }
+func (r *Registry) UIDs() iter.Seq2[string, int] { return r.names(OfUID, false) }
 
 // TopicNames yields the topics that have members, and how many.
-func (r *Registry) TopicNames() iter.Seq2[string, int] { return r.names(ofTopic, false) }
+func (r *Registry) TopicNames() iter.Seq2[string, int] { return r.names(OfTopic, false) }
 
 // Present yields the uids that are present in the topic, or anywhere if the
 // topic is "", with their members; 0 members: the uid has left, its grace is
 // not over. Who is present all the time, if only by his grace, is not missed.
 func (r *Registry) Present(topic string) iter.Seq2[string, int] {
 	if topic == "" {
-		return r.names(ofUID, true)
+		return r.names(OfUID, true)
 	}
 	return r.shardOf(topic).present(topic)
 }
 
-func (sh *shard) count(k kind, name string) int {
+func (sh *shard) count(k Kind, name string) int {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.alone(k, name) != nil {
@@ -56,7 +64,7 @@ func (sh *shard) count(k kind, name string) int {
 	return 0
 }
 
-func (sh *shard) subscribers(k kind, name string) iter.Seq[Subscriber] {
+func (sh *shard) subscribers(k Kind, name string) iter.Seq[Subscriber] {
 	return func(yield func(Subscriber) bool) {
 		var s *set
 		for n := 0; ; n++ {
@@ -75,7 +83,7 @@ func (sh *shard) subscribers(k kind, name string) iter.Seq[Subscriber] {
 
 // read is the members of bucket n of the set, which is looked up with the
 // first one.
-func (sh *shard) read(s **set, k kind, name string, n int) (members []*Member, more bool) {
+func (sh *shard) read(s **set, k Kind, name string, n int) (members []*Member, more bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if n == 0 {
@@ -99,14 +107,14 @@ type entry struct {
 
 // names yields the sets of a kind with their sizes, also the empty ones of uids
 // in their grace if departing is set.
-func (r *Registry) names(k kind, departing bool) iter.Seq2[string, int] {
+func (r *Registry) names(k Kind, departing bool) iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
 		for _, sh := range r.shards {
 			size := func(_ string, s *set) (int, bool) {
 				return int(s.count), s.count > 0 || departing && s.presence != nil
 			}
 			more := false
-			if k == ofTopic {
+			if k == OfTopic {
 				more = pieces(sh, sh.topics, size, yield)
 			} else {
 				more = pieces(sh, sh.uids, func(uid string, m *Member) (int, bool) {

@@ -88,6 +88,8 @@ func TestRegistryIsTheModel(t *testing.T) {
 		if rapid.Bool().Draw(t, "bundles") {
 			cfg.Bundle = bundles
 		}
+		told := turns{}
+		cfg.Changed = told.turn
 		r, err := New(cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -222,7 +224,7 @@ func TestRegistryIsTheModel(t *testing.T) {
 					r.flush()
 				}
 			},
-			"": func(t *rapid.T) { agree(t, r, m) },
+			"": func(t *rapid.T) { agree(t, r, m, told) },
 		})
 		if m.frozen {
 			m.thaw()
@@ -260,10 +262,14 @@ func bySet(letters []letter) map[string][]int {
 }
 
 // agree compares everything that can be asked.
-func agree(t *rapid.T, r *Registry, m *model) {
+func agree(t *rapid.T, r *Registry, m *model, told turns) {
 	topics, uids := map[string]int{}, map[string]int{}
 	for set, members := range m.topics {
 		kind, name, _ := strings.Cut(set, " ")
+		is := map[string]Kind{"topic": OfTopic, "uid": OfUID, "all": OfAll}[kind]
+		if has := len(members) > 0; r.Has(is, name) != has || told[is.String()+" "+name] != has {
+			t.Fatalf("%s has %t, was told to have %t, want %t", set, r.Has(is, name), told[is.String()+" "+name], has)
+		}
 		var listed []Subscriber
 		var count int
 		switch kind {
@@ -306,7 +312,7 @@ func agree(t *rapid.T, r *Registry, m *model) {
 // A set alone, through many buckets: everybody stands where he thinks he does.
 func TestSetKeepsItsPlaces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := &set{shard: &shard{all: nil}, kind: ofAll}
+		s := &set{shard: &shard{all: nil}, kind: OfAll}
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		var in []*Member
 		var snapshots [][]*Member // with a copy each of what they were

@@ -168,7 +168,7 @@ func (sh *shard) left(s *set, uid string) {
 	}
 	p.departing[uid] = d
 	sh.departures.append(d)
-	if s.kind == ofTopic && p.counts == nil && int(s.count)+len(p.departing) > smallSet {
+	if s.kind == OfTopic && p.counts == nil && int(s.count)+len(p.departing) > smallSet {
 		s.startCounting()
 	}
 	if !sh.ringing {

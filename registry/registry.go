@@ -69,6 +69,12 @@ type Config struct {
 	// slice.
 	Bundle func(messages []any) []any
 
+	// Changed, if set, hears that a set has its first member, or has lost its last:
+	// a topic, a uid (its grace is none of this), or all, whose name is "". It is
+	// called under a lock of the registry, in the order in which it happens to each
+	// set: it must not wait, nor call the registry.
+	Changed func(k Kind, name string)
+
 	// Name is put before the ids of the actors, "registry/0" and so on.
 	Name string
 }
@@ -80,7 +86,8 @@ type Registry struct {
 	options  []actor.PropsOption
 	grace    time.Duration
 	queue    int
-	bundle   func([]any) []any // or nil
+	bundle   func([]any) []any  // or nil
+	changed  func(Kind, string) // or nil
 	seed     maphash.Seed
 	shards   []*shard
 	everyone *shard // of the set of all
@@ -100,7 +107,7 @@ func New(c Config) (*Registry, error) {
 	case c.Queue < 0:
 		return nil, fmt.Errorf("registry: Config.Queue is %d, want 0 (default %d) or more", c.Queue, DefaultQueue)
 	}
-	r := &Registry{system: c.System, options: c.Props, grace: c.Grace, queue: c.Queue, bundle: c.Bundle, seed: maphash.MakeSeed()}
+	r := &Registry{system: c.System, options: c.Props, grace: c.Grace, queue: c.Queue, bundle: c.Bundle, changed: c.Changed, seed: maphash.MakeSeed()}
 	if r.grace == 0 {
 		r.grace = DefaultGrace
 	}
@@ -116,7 +123,7 @@ func New(c Config) (*Registry, error) {
 		r.shards = append(r.shards, newShard(r))
 	}
 	r.everyone = newShard(r)
-	r.everyone.all = &set{shard: r.everyone, kind: ofAll}
+	r.everyone.all = &set{shard: r.everyone, kind: OfAll}
 	// Names first: an actor that runs may forward to any other.
 	for n, sh := range r.each() {
 		sh.pid = c.System.NewLocalPID(c.Name + "registry/" + name(n, len(r.shards)))
@@ -235,9 +242,9 @@ func (r *Registry) Add(m *Member, s Subscriber) {
 	m.subscriber = s
 	m.mu.Unlock()
 	if uid := s.UID(); uid != "" {
-		r.shardOf(uid).add(ofUID, uid, m)
+		r.shardOf(uid).add(OfUID, uid, m)
 	}
-	r.everyone.add(ofAll, "", m)
+	r.everyone.add(OfAll, "", m)
 }
 
 // Remove takes m out of everything. A Join at the same time or later is
@@ -258,9 +265,9 @@ func (r *Registry) Remove(m *Member) {
 		joined.shard.leave(joined.name, uid, m)
 	}
 	if uid != "" {
-		r.shardOf(uid).remove(ofUID, uid, m)
+		r.shardOf(uid).remove(OfUID, uid, m)
 	}
-	r.everyone.remove(ofAll, "", m)
+	r.everyone.remove(OfAll, "", m)
 }
 
 // Join makes m a member of the topic and reports whether it was not one. It is
@@ -309,15 +316,15 @@ func (r *Registry) Publish(topic string, msg any, except *Member) error {
 	if topic == "" {
 		return ErrNoTopic
 	}
-	return r.shardOf(topic).publish(ofTopic, topic, msg, except)
+	return r.shardOf(topic).publish(OfTopic, topic, msg, except)
 }
 
 // SendUID is Publish to all members of a uid. Nobody has the uid "".
 func (r *Registry) SendUID(uid string, msg any, except *Member) error {
-	return r.shardOf(uid).publish(ofUID, uid, msg, except)
+	return r.shardOf(uid).publish(OfUID, uid, msg, except)
 }
 
 // SendAll is Publish to all members.
 func (r *Registry) SendAll(msg any, except *Member) error {
-	return r.everyone.publish(ofAll, "", msg, except)
+	return r.everyone.publish(OfAll, "", msg, except)
 }

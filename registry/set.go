@@ -1,6 +1,9 @@
 package registry
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // bucketSize is how many members a bucket holds: to whom one step delivers, and
 // the most that is ever copied under a lock.
@@ -14,14 +17,26 @@ func placeOf(bucket, index int) place { return place(1 + bucket*bucketSize + ind
 func (p place) bucket() int           { return int(p-1) / bucketSize }
 func (p place) index() int            { return int(p-1) % bucketSize }
 
-// kind is what a set is of.
-type kind uint8
+// Kind is what a set of members is of.
+type Kind uint8
 
 const (
-	ofTopic kind = iota // the members of a topic
-	ofUID               // the members of a uid
-	ofAll               // all members
+	OfTopic Kind = iota // the members of a topic
+	OfUID               // the members of a uid
+	OfAll               // all members; the set has no name
 )
+
+func (k Kind) String() string {
+	switch k {
+	case OfTopic:
+		return "topic"
+	case OfUID:
+		return "uid"
+	case OfAll:
+		return "all"
+	}
+	return fmt.Sprintf("Kind(%d)", uint8(k))
+}
 
 // set is the members of a topic, of a uid or all, with the publishes that wait
 // for them. Everything but shard, name and kind is guarded by the shard's mu.
@@ -36,7 +51,7 @@ type set struct {
 
 	presence *presence // nil while there is nothing to remember
 	count    int32
-	kind     kind
+	kind     Kind
 	listed   bool // somebody may still read members that were listed
 
 	stand *Member // of a uid: what is in the map
@@ -141,11 +156,11 @@ func (s *set) remove(p place) {
 // moved tells m its new place.
 func (s *set) moved(m *Member, p place) {
 	switch s.kind {
-	case ofAll:
+	case OfAll:
 		m.inAll = p
-	case ofUID:
+	case OfUID:
 		m.inUID = p
-	case ofTopic:
+	case OfTopic:
 		m.mu.Lock()
 		m.topics.list[m.find(s)].place = p
 		m.mu.Unlock()

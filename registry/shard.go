@@ -69,11 +69,11 @@ func (sh *shard) release() {
 
 // lookup is the set, nil if there is none, as of a uid whose only member is alone.
 // mu is held.
-func (sh *shard) lookup(k kind, name string) *set {
+func (sh *shard) lookup(k Kind, name string) *set {
 	switch k {
-	case ofTopic:
+	case OfTopic:
 		return sh.topics[name]
-	case ofUID:
+	case OfUID:
 		if m := sh.uids[name]; m != nil {
 			return m.crowd()
 		}
@@ -84,7 +84,7 @@ func (sh *shard) lookup(k kind, name string) *set {
 }
 
 // ensure is the set of a topic or of all, made if there is none. mu is held.
-func (sh *shard) ensure(k kind, name string) *set {
+func (sh *shard) ensure(k Kind, name string) *set {
 	s := sh.lookup(k, name)
 	if s == nil {
 		s = &set{shard: sh, name: name, kind: k}
@@ -93,9 +93,17 @@ func (sh *shard) ensure(k kind, name string) *set {
 	return s
 }
 
+// turned follows a change of s, which is told if it has so many members now: 1 when
+// one has come, 0 when one has gone. mu is held.
+func (sh *shard) turned(s *set, has int32) {
+	if s.count == has && sh.registry.changed != nil {
+		sh.registry.changed(s.kind, s.name)
+	}
+}
+
 // tidy forgets a set that nothing speaks for any more. mu is held.
 func (sh *shard) tidy(s *set) {
-	if s.kind == ofUID && s.count == 1 {
+	if s.kind == OfUID && s.count == 1 {
 		sh.scatter(s)
 		return
 	}
@@ -108,17 +116,17 @@ func (sh *shard) tidy(s *set) {
 		return
 	}
 	switch s.kind {
-	case ofTopic:
+	case OfTopic:
 		delete(sh.topics, s.name)
-	case ofUID:
+	case OfUID:
 		delete(sh.uids, s.name)
 		sh.discard(s)
-	case ofAll: // stays
+	case OfAll: // stays
 	}
 }
 
 // add puts m in all or in its uid.
-func (sh *shard) add(k kind, uid string, m *Member) {
+func (sh *shard) add(k Kind, uid string, m *Member) {
 	sh.mu.Lock()
 	defer sh.release()
 	sh.throttle()
@@ -129,20 +137,21 @@ func (sh *shard) add(k kind, uid string, m *Member) {
 	if gone || sh.stopped {
 		return
 	}
-	if k == ofAll {
+	if k == OfAll {
 		m.inAll = sh.all.add(m)
+		sh.turned(sh.all, 1)
 		return
 	}
 	sh.addToUID(uid, m)
 }
 
 // remove takes m out of all or of its uid.
-func (sh *shard) remove(k kind, uid string, m *Member) {
+func (sh *shard) remove(k Kind, uid string, m *Member) {
 	sh.mu.Lock()
 	defer sh.release()
 	sh.throttle()
 	at := &m.inAll
-	if k == ofUID {
+	if k == OfUID {
 		at = &m.inUID
 	}
 	if *at == 0 {
@@ -154,7 +163,8 @@ func (sh *shard) remove(k kind, uid string, m *Member) {
 	}
 	s.remove(*at)
 	*at = 0
-	if k == ofUID && s.count == 0 {
+	sh.turned(s, 0)
+	if k == OfUID && s.count == 0 {
 		sh.left(s, uid)
 	}
 	sh.tidy(s)
@@ -167,7 +177,7 @@ func (sh *shard) join(topic, uid string, m *Member, most int) (bool, error) {
 	if sh.stopped {
 		return false, ErrStopped
 	}
-	s := sh.ensure(ofTopic, topic)
+	s := sh.ensure(OfTopic, topic)
 	defer sh.tidy(s) // if it was made for nothing
 	m.mu.Lock()
 	if m.isGone() {
@@ -187,6 +197,7 @@ func (sh *shard) join(topic, uid string, m *Member, most int) (bool, error) {
 	}
 	m.topics.list = append(m.topics.list, membership{s, s.add(m)})
 	m.mu.Unlock()
+	sh.turned(s, 1)
 	sh.counted(s, uid, +1)
 	return true, nil
 }
@@ -209,6 +220,7 @@ func (sh *shard) leave(topic, uid string, m *Member) bool {
 	m.forget(i)
 	m.mu.Unlock()
 	s.remove(at) // may take the mu of who moves
+	sh.turned(s, 0)
 	sh.counted(s, uid, -1)
 	sh.tidy(s)
 	return true

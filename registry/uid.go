@@ -29,14 +29,14 @@ func newUIDSet(sh *shard) *set {
 	s := &made.set
 	made.in.set = s
 	made.member.subscriber = &made.in
-	s.shard, s.kind, s.stand = sh, ofUID, &made.member
+	s.shard, s.kind, s.stand = sh, OfUID, &made.member
 	s.first.members = made.room[:0]
 	return s
 }
 
 // alone is the only member of a uid that has no set, or nil. mu is held.
-func (sh *shard) alone(k kind, uid string) *Member {
-	if k == ofUID {
+func (sh *shard) alone(k Kind, uid string) *Member {
+	if k == OfUID {
 		if m := sh.uids[uid]; m != nil && m.crowd() == nil {
 			return m
 		}
@@ -78,7 +78,7 @@ func (sh *shard) discard(s *set) {
 	}
 	members := s.first.members
 	clear(members)
-	*s = set{shard: sh, kind: ofUID, stand: s.stand, first: bucket{members: members[:0]}}
+	*s = set{shard: sh, kind: OfUID, stand: s.stand, first: bucket{members: members[:0]}}
 	sh.spare = append(sh.spare, s)
 }
 
@@ -88,6 +88,9 @@ func (sh *shard) addToUID(uid string, m *Member) {
 	if there == nil {
 		sh.uids[uid] = m
 		m.inUID = placeOf(0, 0)
+		if sh.registry.changed != nil {
+			sh.registry.changed(OfUID, uid)
+		}
 		sh.announceUID(uid, true)
 		return
 	}
@@ -96,6 +99,7 @@ func (sh *shard) addToUID(uid string, m *Member) {
 		s = sh.gather(uid, there)
 	}
 	m.inUID = s.add(m)
+	sh.turned(s, 1)
 	if s.count == 1 {
 		sh.arrived(s, uid)
 		sh.tidy(s)

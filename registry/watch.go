@@ -62,11 +62,11 @@ func (r *Registry) Unwatch(topic string, watcher *actor.PID) {
 	}
 }
 
-func (r *Registry) watched(topic string) (*shard, kind) {
+func (r *Registry) watched(topic string) (*shard, Kind) {
 	if topic == "" {
-		return r.everyone, ofAll
+		return r.everyone, OfAll
 	}
-	return r.shardOf(topic), ofTopic
+	return r.shardOf(topic), OfTopic
 }
 
 // tellSystem sends what only a system message can say. The watched actor, or
@@ -77,7 +77,7 @@ func (r *Registry) tellSystem(pid *actor.PID, msg any) {
 }
 
 // watch reports whether pid watches something of this shard for the first time.
-func (sh *shard) watch(k kind, topic string, pid *actor.PID) (first bool) {
+func (sh *shard) watch(k Kind, topic string, pid *actor.PID) (first bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.stopped {
@@ -103,7 +103,7 @@ func (sh *shard) watch(k kind, topic string, pid *actor.PID) (first bool) {
 }
 
 // unwatch reports whether pid watches nothing of this shard any more.
-func (sh *shard) unwatch(k kind, topic string, pid *actor.PID) (last bool) {
+func (sh *shard) unwatch(k Kind, topic string, pid *actor.PID) (last bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	s, w := sh.lookup(k, topic), sh.watching[watcherOf(pid)]
@@ -147,7 +147,7 @@ func (sh *shard) withdraw(s *set, pid *actor.PID) {
 // setWatchers makes the list that news take along. mu is held.
 func (sh *shard) setWatchers(s *set, watchers []*actor.PID) {
 	s.remember().watchers = watchers
-	if s.kind == ofAll {
+	if s.kind == OfAll {
 		sh.registry.watchers.Store(&watchers) // read by the shards of the uids
 	}
 }
@@ -157,7 +157,7 @@ func (sh *shard) announce(s *set, uid string, online bool) {
 	if sh.stopped {
 		return
 	}
-	if s.kind == ofUID {
+	if s.kind == OfUID {
 		sh.announceUID(uid, online)
 	} else if p := s.presence; p != nil && len(p.watchers) > 0 {
 		sh.news.push(news{p.watchers, &Presence{s.name, uid, online}})

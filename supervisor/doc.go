@@ -12,7 +12,7 @@
 //	                              Resume · Restart · Stop (never Escalate)
 //
 //	Timers ── Expired: a flag in the mailbox ──► the channel looks at its clock
-//	everything worth telling ──► Event ──► Hook (one; Tee, Guard, Log)
+//	everything worth telling ──► Event ──► Hook (one; Tee, Guard, Log; Bounded)
 //
 // Rules:
 //

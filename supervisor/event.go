@@ -10,7 +10,8 @@ import (
 
 // Event is something worth telling an operator. The concrete types are the
 // structs of this package, by value: Opened, Closed, HandlerFailed,
-// HandlerStuck, Refused, Lost, Draining, Drained, AcceptPaused, AcceptResumed.
+// HandlerStuck, Refused, Lost, Draining, DrainProgress, Drained, AcceptPaused,
+// AcceptResumed.
 type Event interface {
 	// Name is the event in kebab-case: "handler-failed".
 	Name() string
@@ -84,10 +85,17 @@ type Draining struct {
 	Open int // channels at the start
 }
 
-// Drained: the last channel of a drain has gone.
+// DrainProgress: how far a drain is. It is told each second until Drained.
+type DrainProgress struct {
+	Open int // channels at the start
+	Left int // of these, the ones that have not gone yet
+}
+
+// Drained: a drain is over.
 type Drained struct {
 	Closed int // channels that ended during the drain
 	Forced int // of these, the ones that its deadline cut off
+	Left   int // channels that are held up by code of the application's and were given up: 0 else
 }
 
 // AcceptPaused: a server cannot accept connections, for want of descriptors
@@ -113,6 +121,7 @@ func (HandlerStuck) event()  {}
 func (Refused) event()       {}
 func (Lost) event()          {}
 func (Draining) event()      {}
+func (DrainProgress) event() {}
 func (Drained) event()       {}
 func (AcceptPaused) event()  {}
 func (AcceptResumed) event() {}
@@ -124,6 +133,7 @@ func (HandlerStuck) Name() string  { return "handler-stuck" }
 func (Refused) Name() string       { return "refused" }
 func (Lost) Name() string          { return "lost" }
 func (Draining) Name() string      { return "draining" }
+func (DrainProgress) Name() string { return "drain-progress" }
 func (Drained) Name() string       { return "drained" }
 func (AcceptPaused) Name() string  { return "accept-paused" }
 func (AcceptResumed) Name() string { return "accept-resumed" }
@@ -160,9 +170,12 @@ func (Lost) Level() slog.Level { return slog.LevelInfo }
 // Level is Info.
 func (Draining) Level() slog.Level { return slog.LevelInfo }
 
-// Level is Info, and Warn if channels were cut off.
+// Level is Info.
+func (DrainProgress) Level() slog.Level { return slog.LevelInfo }
+
+// Level is Info, and Warn if channels were cut off or are left.
 func (e Drained) Level() slog.Level {
-	if e.Forced > 0 {
+	if e.Forced > 0 || e.Left > 0 {
 		return slog.LevelWarn
 	}
 	return slog.LevelInfo
@@ -224,8 +237,13 @@ func (e Lost) Attrs() []slog.Attr {
 func (e Draining) Attrs() []slog.Attr { return []slog.Attr{slog.Int("open", e.Open)} }
 
 // Attrs is all fields.
+func (e DrainProgress) Attrs() []slog.Attr {
+	return []slog.Attr{slog.Int("open", e.Open), slog.Int("left", e.Left)}
+}
+
+// Attrs is all fields.
 func (e Drained) Attrs() []slog.Attr {
-	return []slog.Attr{slog.Int("closed", e.Closed), slog.Int("forced", e.Forced)}
+	return []slog.Attr{slog.Int("closed", e.Closed), slog.Int("forced", e.Forced), slog.Int("left", e.Left)}
 }
 
 // Attrs is all fields.

@@ -42,24 +42,26 @@ func Tee(hooks ...Hook) Hook {
 	}
 }
 
-// Guard is h, but a panic in it goes no further than an error in slog.Default.
-// Guard(nil) is a Hook that does nothing.
+// Guard is h, but a panic in it goes no further than an error in slog.Default,
+// of which there are no more than [Bounded] tells. Guard(nil) is a Hook that does
+// nothing.
 func Guard(h Hook) Hook {
 	if h == nil {
 		return func(Event) {}
 	}
+	told := new(lines)
 	return func(e Event) {
 		defer func() {
 			if r := recover(); r != nil {
-				hookPanicked(e, r)
+				hookPanicked(told, e, r)
 			}
 		}()
 		h(e)
 	}
 }
 
-func hookPanicked(e Event, reason any) {
+func hookPanicked(told *lines, e Event, reason any) {
 	defer func() { _ = recover() }() // the default logger may be what panicked
-	slog.Error("panic in an event hook", slog.String("event", e.Name()), Text("reason", reason),
+	slog.New(bounded{slog.Default().Handler(), told}).Error("panic in an event hook", slog.String("event", e.Name()), Text("reason", reason),
 		slog.String("stack", string(debug.Stack())))
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/troupe-actors/troupe/transport"
 )
@@ -26,7 +27,7 @@ func FuzzSSE(f *testing.F) {
 		}
 		e := transport.SSE{Event: event, ID: id, Retry: time.Duration(retry), Data: data}
 		p, err := transport.NewEvent(e)
-		if bad := strings.ContainsAny(event+id, "\r\n") || strings.Contains(id, "\x00") || retry < 0; bad != (err != nil) {
+		if bad := strings.ContainsAny(event+id, "\r\n") || strings.Contains(id, "\x00") || retry < 0 || !utf8.ValidString(event+"\x00"+id) || !utf8.Valid(data); bad != (err != nil) {
 			t.Fatalf("%+v: %v", e, err)
 		}
 		out := &eventOutput{t: t}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -109,6 +110,14 @@ func asksClose(h http.Header) bool {
 		}
 	}
 	return false
+}
+
+// mayClose tells whether net/http may end the connection with the response to r: it finds
+// the token in some lists that are malformed, too, as in "keep-alive close".
+func mayClose(r *http.Request) bool {
+	return r.Close || slices.ContainsFunc(r.Header["Connection"], func(v string) bool {
+		return strings.Contains(strings.ToLower(v), "close")
+	})
 }
 
 // appendHeader writes fields as net/http does: names that are none are left out

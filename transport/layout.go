@@ -21,17 +21,17 @@ const (
 func (l layout) carries(p *Packet) bool {
 	switch l {
 	case layoutWebSocket:
-		return true
+		return p.form != formRetry
 	case layoutStream, layoutStreamChunked:
 		return p.form == formMessage
 	default:
-		return p.form == formMessage && p.op == Text || p.form == formPing
+		return p.form == formMessage && p.op == Text || p.form == formPing || p.form == formRetry
 	}
 }
 
 // body is the part of a packet between head and tail.
 func (l layout) body(p *Packet) []byte {
-	if l < layoutSSE || p.form == formRaw {
+	if l < layoutSSE || p.form == formRaw || p.form == formRetry {
 		return p.data
 	}
 	if p.form == formPing {

@@ -41,6 +41,7 @@ type Incoming struct {
 	Code   uint16 // KindClose: the peer's code, 1005 when it gave none
 	Empty  uint16 // how many fragments without a byte came before: no limit of bytes bounds them
 	Lent   bool   // KindMessage: Data is the link's own, until it is called for more; see Config.Lend
+	Word   bool   // KindPong: not the peer's, but what a link of one's own has to say
 	Data   []byte // KindMessage, KindPing, KindPong
 	Reason string // KindClose: valid UTF-8, at most 123 bytes
 

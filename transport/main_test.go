@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must happen. It bounds a failure
 // and tunes nothing.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // owner plays the actor: the only one who calls the link.
 type owner struct {

@@ -47,8 +47,8 @@ func (c *Config) MemoryStream(framing Framing, bufferBytes int) (Link, *MemoryCo
 }
 
 // wait is called with mu held. It returns false when the deadline is over.
-func (m *memory) wait(by *time.Time) bool {
-	if !by.IsZero() && !time.Now().Before(*by) {
+func (m *memory) wait(d *deadline) bool {
+	if !d.by.IsZero() && !time.Now().Before(d.by) {
 		return false
 	}
 	m.changed.Wait()
@@ -74,7 +74,7 @@ func (c *MemoryConn) Read(p []byte) (int, error) {
 			m.mu.Unlock()
 			return 0, io.EOF
 		}
-		if !m.wait(&m.readBy) {
+		if !m.wait(&m.read) {
 			m.mu.Unlock()
 			return 0, os.ErrDeadlineExceeded
 		}
@@ -96,7 +96,7 @@ func (c *MemoryConn) Write(p []byte) (n int, err error) {
 		k := m.toServer.put(p[n:])
 		n += k
 		s := m.sink
-		if k == 0 && n < len(p) && !m.wait(&m.writeBy) {
+		if k == 0 && n < len(p) && !m.wait(&m.write) {
 			m.mu.Unlock()
 			return n, os.ErrDeadlineExceeded
 		}
@@ -143,31 +143,33 @@ func (c *MemoryConn) LocalAddr() net.Addr  { return MemoryAddr("client") }
 func (c *MemoryConn) RemoteAddr() net.Addr { return MemoryAddr("server") }
 
 func (c *MemoryConn) SetDeadline(t time.Time) error {
-	c.setDeadline(t, &c.m.readBy, &c.m.writeBy)
+	c.setDeadline(t, &c.m.read)
+	c.setDeadline(t, &c.m.write)
 	return nil
 }
 
 func (c *MemoryConn) SetReadDeadline(t time.Time) error {
-	c.setDeadline(t, &c.m.readBy)
+	c.setDeadline(t, &c.m.read)
 	return nil
 }
 
 func (c *MemoryConn) SetWriteDeadline(t time.Time) error {
-	c.setDeadline(t, &c.m.writeBy)
+	c.setDeadline(t, &c.m.write)
 	return nil
 }
 
-// setDeadline leaves an old timer to fire in vain: who it wakes looks again.
-func (c *MemoryConn) setDeadline(t time.Time, which ...*time.Time) {
+func (c *MemoryConn) setDeadline(t time.Time, d *deadline) {
 	m := c.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, d := range which {
-		*d = t
+	if d.alarm != nil {
+		d.alarm.Stop() // one that fires all the same wakes who looks again
+		d.alarm = nil
 	}
+	d.by = t
 	m.changed.Broadcast()
-	if d := time.Until(t); !t.IsZero() && d > 0 {
-		time.AfterFunc(d, func() {
+	if wait := time.Until(t); !t.IsZero() && wait > 0 {
+		d.alarm = time.AfterFunc(wait, func() {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			m.changed.Broadcast()

@@ -152,9 +152,10 @@ func (c *Config) webSocketOf(nc net.Conn) (*wsLink, error) {
 //
 // A request is the connection's last if its body has not been read to its end, as
 // the wire had it (what middleware made of r does not count), or if
-// SetKeepAlivesEnabled forbids another. The server's hooks run for a connection that
-// comes back as for a new one; a panic of theirs costs that connection. With a
-// ConnContext or ConnState, which may rely on the connection's type, a request on
+// SetKeepAlivesEnabled forbids another. With a ConnState every request is: the hook was
+// told that the connection is hijacked, which net/http calls the last state of all. A
+// ConnContext runs for a connection that comes back as for a new one; a panic of its
+// costs that connection. As it may rely on the connection's type, with one a request on
 // which the client has sent another, without waiting for the response, is the last,
 // and on systems other than Linux and on connections that are no sockets every one is.
 //
@@ -213,12 +214,12 @@ func (c *Config) Stream(w http.ResponseWriter, r *http.Request, framing Framing,
 
 func (c *Config) hijackedStream(w http.ResponseWriter, r *http.Request, res response, bodyRead bool) (Link, error) {
 	res.server = serverOf(r.Context())
-	reusable := res.server != nil && !res.last && !res.http10 && !r.Close && bodyRead
+	reusable := res.server != nil && !res.last && !res.http10 && !mayClose(r) && bodyRead
 	nc, early, err := hijack(w)
 	if err != nil {
 		return nil, err
 	}
-	reusable = reusable && (patient(nc) || !hooked(res.server))
+	reusable = reusable && !counted(res.server) && (patient(nc) || !hooked(res.server))
 	var l *streamLink
 	if c.usePoller(nc) {
 		l, err = newPolledStream(c.Poller, nc)

@@ -41,6 +41,7 @@ type Packet struct {
 	compressed bool   // data is
 	once       bool   // of NewOnce
 	own        []byte // of CopyOnce: memory for data that is used again
+	note       any    // of Note
 }
 
 // part says where a fragment stands in its message.
@@ -59,6 +60,7 @@ type form uint8
 const (
 	formMessage form = iota // a message, or a fragment of one
 	formPing
+	formRetry // of server-sent events
 	formPong
 	formClose
 	formRaw // bytes that need no framing: a response head, a last chunk
@@ -77,6 +79,16 @@ func NewPacket(op Opcode, data []byte) *Packet {
 
 // onces are packets of NewOnce that were written.
 var onces = sync.Pool{New: func() any { return new(Packet) }}
+
+// Note keeps something with a new packet that a Link of one's own understands, such
+// as other forms of the message. It returns p, which nobody else has yet.
+func (p *Packet) Note(v any) *Packet {
+	p.note = v
+	return p
+}
+
+// Noted is what Note kept, or nil.
+func (p *Packet) Noted() any { return p.note }
 
 // NewOnce is NewPacket for a message that goes to one link, once: whoever makes it
 // hands it over with the first Queue and does not look at it again, as the link may
@@ -158,6 +170,14 @@ func newControl(f form, name string, data []byte) (*Packet, error) {
 	return &Packet{data: data, size: len(data) + maxOverhead, op: Binary, form: f, part: partWhole}, nil
 }
 
+// NewRetry makes a packet that tells a client of server-sent events how long to wait
+// before it connects again, in whole milliseconds, rounded up, and is no event to
+// its page. Other framings refuse it; between fragments of an event it is passed over.
+func NewRetry(d time.Duration) *Packet {
+	data := append(appendRetry(nil, d), '\n')
+	return &Packet{data: data, size: len(data) + maxOverhead, op: Text, form: formRetry, part: partWhole}
+}
+
 // SSE is a server-sent event with its fields, as the HTML standard names them.
 type SSE struct {
 	Event string        // the event's type; empty: the field is left out
@@ -167,8 +187,9 @@ type SSE struct {
 }
 
 // NewEvent makes a packet that is a full event on FramingSSE and a Text message
-// of the Data alone on every other framing. It takes ownership of Data. A line
-// break in Event or ID, a NUL in ID and a negative Retry are an *EventError.
+// of the Data alone on every other framing. It takes ownership of Data. What is not
+// UTF-8, a line break in Event or ID, a NUL in ID and a negative Retry are an
+// *EventError.
 func NewEvent(e SSE) (*Packet, error) {
 	if err := e.check(); err != nil {
 		return nil, err
@@ -188,10 +209,13 @@ func (p *Packet) Uncompressed() *Packet {
 	if p.plain {
 		return p
 	}
-	u := &Packet{data: p.data, size: p.size, form: p.form, op: p.op, part: p.part, plain: true}
+	u := &Packet{data: p.data, size: p.size, form: p.form, op: p.op, part: p.part, plain: true, note: p.note}
 	u.encodings.Store(p.encodings.Load()) // an event has its lines there
 	return u
 }
+
+// IsUncompressed reports whether p is what Uncompressed returns.
+func (p *Packet) IsUncompressed() bool { return p.plain }
 
 // Op is Text or Binary; control packets say Binary.
 func (p *Packet) Op() Opcode { return p.op }

@@ -76,6 +76,18 @@ func TestEvents(t *testing.T) {
 			name: "a negative retry",
 			in:   transport.SSE{Retry: -1},
 		},
+		{
+			name: "a name that is not UTF-8",
+			in:   transport.SSE{Event: "a\xff"},
+		},
+		{
+			name: "an id that is not UTF-8",
+			in:   transport.SSE{ID: "a\xff"},
+		},
+		{
+			name: "data that is not UTF-8",
+			in:   transport.SSE{Data: []byte("a\xff")},
+		},
 	} {
 		p, err := transport.NewEvent(c.in)
 		if c.want == "" {

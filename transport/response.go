@@ -117,8 +117,8 @@ func (l *streamLink) Queue(p *Packet) error {
 	if body, err := l.Begin(nil, -1); !body || err != nil {
 		return err
 	}
-	if p.form == formPing && l.flags.has(flagFragment) {
-		return nil // a comment inside a data line would be data
+	if (p.form == formPing || p.form == formRetry) && l.flags.has(flagFragment) {
+		return nil // inside a data line it would be data
 	}
 	n := l.layout.encodedSize(p)
 	if l.left >= 0 {

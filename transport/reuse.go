@@ -14,13 +14,13 @@ import (
 // what the client sent of its next request already. It returns when that request
 // begins, or none will come.
 func serveNext(s *http.Server, c net.Conn, early []byte) {
-	l := &nextRequest{c: c, early: early, idle: s.IdleTimeout}
+	l := &nextRequest{server: s, c: c, early: early, idle: s.IdleTimeout}
 	if l.idle == 0 {
 		l.idle = s.ReadTimeout // as net/http has it
 	}
 	// A server that was hooked only now, or that no longer keeps its connections,
 	// has no use for this one.
-	if keepAlives(s) && (len(early) == 0 || !hooked(s)) && l.serve(s) {
+	if keepAlives(s) && !counted(s) && (len(early) == 0 || !hooked(s)) && l.serve(s) {
 		return
 	}
 	linger(c)
@@ -51,9 +51,10 @@ func shut(c net.Conn) {
 // sends something. So a server that shuts down ends the wait, and a server that
 // is no longer used never hears of it.
 type nextRequest struct {
-	c     net.Conn
-	early []byte
-	idle  time.Duration // 0 or less: for ever
+	server *http.Server
+	c      net.Conn
+	early  []byte
+	idle   time.Duration // 0 or less: for ever
 
 	mu       sync.Mutex // never held over I/O
 	accepted bool
@@ -76,7 +77,8 @@ func (l *nextRequest) Accept() (net.Conn, error) {
 			return nil, io.EOF
 		}
 	}
-	if !l.proceed(time.Time{}, true) {
+	// Meanwhile the server may have been told to keep no connections.
+	if !keepAlives(l.server) || !l.proceed(time.Time{}, true) {
 		return nil, io.EOF
 	}
 	if len(l.early) > 0 {

@@ -41,7 +41,13 @@ func keepAlives(s *http.Server) bool {
 // hooked tells whether the application looks at a server's connections. Then they
 // must be of the type that its listener gave them: a hook that expects it panics at
 // another, at the end of a connection where nobody recovers.
-func hooked(s *http.Server) bool { return s.ConnContext != nil || s.ConnState != nil }
+func hooked(s *http.Server) bool { return s.ConnContext != nil }
+
+// counted tells whether the application follows what becomes of a server's
+// connections. It was told that this one was hijacked, the last it is to hear of it:
+// httptest.Server, for one, would have Close wait for a connection that comes back
+// while it waits.
+func counted(s *http.Server) bool { return s.ConnState != nil }
 
 func logf(s *http.Server, format string, args ...any) {
 	if s.ErrorLog != nil {

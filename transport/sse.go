@@ -6,12 +6,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // EventError says what a server-sent event cannot carry.
 type EventError struct {
 	Field   string // of SSE
-	Value   string
+	Value   string // of Data its beginning
 	Allowed string
 }
 
@@ -27,6 +28,12 @@ func (e *SSE) check() error {
 		return &EventError{"ID", e.ID, "no line break and no NUL"}
 	case e.Retry < 0:
 		return &EventError{"Retry", e.Retry.String(), "0 or more"}
+	case !utf8.ValidString(e.Event):
+		return &EventError{"Event", e.Event, "UTF-8"}
+	case !utf8.ValidString(e.ID):
+		return &EventError{"ID", e.ID, "UTF-8"}
+	case !utf8.Valid(e.Data):
+		return &EventError{"Data", string(e.Data[:min(len(e.Data), 64)]), "UTF-8"}
 	}
 	return nil
 }
@@ -40,11 +47,16 @@ func appendEvent(b []byte, e SSE) []byte {
 		b = append(append(append(b, "id: "...), e.ID...), '\n')
 	}
 	if e.Retry > 0 {
-		ms := (e.Retry-1)/time.Millisecond + 1
-		b = append(b, "retry: "...)
-		b = append(strconv.AppendInt(b, int64(ms), 10), '\n')
+		b = appendRetry(b, e.Retry)
 	}
 	return appendEventData(b, e.Data, partWhole)
+}
+
+// appendRetry writes a line that sets the reconnection time.
+func appendRetry(b []byte, d time.Duration) []byte {
+	ms := (d-1)/time.Millisecond + 1
+	b = append(b, "retry: "...)
+	return append(strconv.AppendInt(b, int64(ms), 10), '\n')
 }
 
 const dataField = "data: "

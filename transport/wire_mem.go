@@ -27,7 +27,13 @@ type memory struct {
 	gone      bool // the client let go
 	reset     bool // the client tore the connection
 
-	readBy, writeBy time.Time // the client's deadlines
+	read, write deadline // the client's
+}
+
+// deadline is until when one direction waits.
+type deadline struct {
+	by    time.Time   // zero: for ever
+	alarm *time.Timer // wakes who waits then; nil: there is none
 }
 
 // lane is one direction.
