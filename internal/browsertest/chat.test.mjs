@@ -6,9 +6,11 @@
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
+import { Network } from "./proxy.mjs";
 
 const address = process.env.TROUPE_URL;
 const pictures = process.env.SCREENSHOTS;
@@ -30,7 +32,7 @@ after(() => browser?.close());
 
 // A Person is one browser context with the page open in it.
 class Person {
-  static async enter(t, name, room, { prepare, ...options } = {}) {
+  static async enter(t, name, room, { network, complains = false, prepare, ...options } = {}) {
     const context = await browser.newContext({ ...DESKTOP, ...options });
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE);
@@ -40,10 +42,12 @@ class Person {
     page.on("console", (line) => ["error", "warning"].includes(line.type()) && problems.push(`${name}: ${line.text()}`));
     t.after(async () => {
       await context.close();
-      assert.deepEqual(problems, [], "the page complains");
+      // Browsers write down each request that a broken network has cost.
+      const unexpected = complains ? problems.filter((line) => !/ERR_|WebSocket connection to|Failed to load resource/.test(line)) : problems;
+      assert.deepEqual(unexpected, [], "the page complains");
     });
     await prepare?.(page);
-    await page.goto(new URL(`#${encodeURIComponent(room)}`, address).href);
+    await page.goto(new URL(`#${encodeURIComponent(room)}`, network?.url ?? address).href);
     await person.get("join-name").fill(name);
     await person.get("join-submit").click();
     await person.connected();
@@ -326,65 +330,169 @@ test("a reader further up is not pulled down", async (t) => {
   await ada.get("new-messages").waitFor({ state: "hidden" });
 });
 
-// between puts the test between page and server, to end connections as a
-// draining or strict server does. cut(code, reason) ends the present one.
-function between() {
-  const wire = { cut: null, tries: 0, down: false };
-  const prepare = (page) =>
-    page.routeWebSocket(/\/chat\?/, (socket) => {
-      wire.tries++;
-      if (wire.down) return socket.close({ code: 1013, reason: "try later" });
-      const server = socket.connectToServer();
-      wire.cut = async (code, reason) => {
-        await server.close();
-        await socket.close({ code, reason });
-      };
-    });
-  return { wire, prepare };
+// broken is a network of one's own, to be broken.
+async function broken(t) {
+  const network = await Network.to(address);
+  t.after(() => network.close());
+  return { network, complains: true };
 }
 
-test("messages written while the server is away arrive once, in order", async (t) => {
+const TRANSPORTS = { ws: "websocket", sse: "server-sent events", poll: "polls" };
+
+// carried waits until the page shows what carries its session.
+const carried = (person, transport) =>
+  person.page.locator(`[data-testid="connection"][data-state="open"][data-transport="${transport}"]`).waitFor();
+
+async function choose(person, transport) {
+  await person.get("wire-open").click();
+  await person.get(`use-${transport}`).check();
+  await person.page.keyboard.press("Escape");
+}
+
+for (const [transport, name] of Object.entries(TRANSPORTS)) {
+  test(`over ${name}: what is said while the network is away arrives once, in order`, async (t) => {
+    const room = newRoom();
+    const ada = await Person.enter(t, "Ada", room);
+    const { network, complains } = await broken(t);
+    const bob = await Person.enter(t, "Bob", room, { network, complains });
+    await choose(bob, transport);
+    await carried(bob, transport);
+    await ada.sees("Ada", "Bob");
+    await bob.say("before");
+    await ada.hears("before");
+    await bob.nothingPending(); // his own echo may come later than hers
+    const session = await bob.get("connection").getAttribute("data-session");
+
+    network.unplug();
+    await bob.page.locator('[data-testid="connection"][data-state="waiting"]').waitFor();
+    await bob.get("connection").getByText(/Reconnecting in \d+ s/).waitFor();
+    await bob.say("one");
+    await bob.say("two");
+    await bob.say("two");
+    await poll(async () => assert.equal(await bob.get("pending-message").count(), 3));
+    if (transport === "ws") await bob.picture("desktop-reconnecting");
+    await ada.say("meanwhile");
+    await ada.hears("before", "meanwhile");
+
+    network.restore();
+    await bob.get("retry").click({ timeout: 2_000 }).catch(() => {}); // unless it came back by itself
+    await carried(bob, transport);
+    await ada.hears("before", "meanwhile", "one", "two", "two");
+    await bob.hears("before", "meanwhile", "one", "two", "two");
+    await bob.nothingPending();
+    const pill = bob.get("connection");
+    assert.deepEqual([await pill.getAttribute("data-session"), await pill.getAttribute("data-resumed"), await pill.getAttribute("data-lost")], [session, "true", "0"]);
+  });
+}
+
+// By its silence alone it would be found out after 15 s. By the page's clock, 6 pass.
+test("a browser without a network does not stay connected, though nothing has been closed", async (t) => {
   const room = newRoom();
   const ada = await Person.enter(t, "Ada", room);
-  const { wire, prepare } = between();
-  const bob = await Person.enter(t, "Bob", room, { prepare });
-  await ada.sees("Ada", "Bob");
+  const { network, complains } = await broken(t);
+  const bob = await Person.enter(t, "Bob", room, { network, complains, prepare: (page) => page.clock.install() });
   await bob.say("before");
   await ada.hears("before");
-  await bob.nothingPending(); // his own echo may come later than hers
+  await bob.nothingPending();
+  await bob.page.evaluate(() => (window.told = new Promise((resolve) => addEventListener("offline", () => resolve()))) && undefined);
+  await poll(async () => bob.page.clock.pauseAt((await bob.page.evaluate(() => Date.now())) + 1_000));
+  network.vanish();
+  await bob.context.setOffline(true);
+  await bob.page.evaluate(() => window.told);
+  await bob.page.clock.runFor(6_000);
+  await bob.get("connection").getByText("No network").waitFor();
+  await bob.page.clock.resume();
+  await bob.say("without");
+  network.restore();
+  await bob.context.setOffline(false);
+  await bob.connected();
+  await ada.hears("before", "without");
+  await bob.hears("before", "without");
+  assert.equal(await bob.get("connection").getAttribute("data-resumed"), "true");
+});
 
-  wire.down = true;
-  await wire.cut(1001, "going away");
+test("what was written before a reload arrives once, in order", async (t) => {
+  const room = newRoom();
+  const ada = await Person.enter(t, "Ada", room);
+  const { network, complains } = await broken(t);
+  let down = false; // the page can be loaded then, but says nothing and hears nothing
+  const prepare = async (page) => {
+    await page.route(/\/chat$/, (route) => (down ? route.abort() : route.continue()));
+    await page.routeWebSocket(/\/chat$/, (socket) => (down ? socket.close() : socket.connectToServer()));
+  };
+  const bob = await Person.enter(t, "Bob", room, { network, complains, prepare });
+  await bob.say("before");
+  await ada.hears("before");
+  await bob.nothingPending();
+  down = true;
+  network.cut();
   await bob.page.locator('[data-testid="connection"][data-state="waiting"]').waitFor();
-  await bob.get("connection").getByText(/Reconnecting in \d+ s/).waitFor();
-  await bob.say("one");
-  await bob.say("two");
-  await bob.say("two");
+  for (const text of ["one", "two", "two"]) await bob.say(text);
   await poll(async () => assert.equal(await bob.get("pending-message").count(), 3));
-  await bob.picture("desktop-reconnecting");
   await ada.say("meanwhile");
   await bob.page.reload(); // the outbox survives even this
   await poll(async () => assert.equal(await bob.get("pending-message").count(), 3));
-
-  wire.down = false;
-  await bob.get("retry").click({ timeout: 2_000 }).catch(() => {}); // unless it came back by itself
+  down = false;
+  await bob.get("retry").click({ timeout: 2_000 }).catch(() => {});
   await bob.connected();
   await ada.hears("before", "meanwhile", "one", "two", "two");
   await bob.hears("before", "meanwhile", "one", "two", "two");
   await bob.nothingPending();
 });
 
-test("a page sent away stays away until asked", async (t) => {
+test("the session is switched by hand from one transport to the next, and carries on", async (t) => {
   const room = newRoom();
-  const { wire, prepare } = between();
-  const bob = await Person.enter(t, "Bob", room, { prepare });
-  await wire.cut(1008, "You were asked to leave.");
+  const ada = await Person.enter(t, "Ada", room);
+  const bob = await Person.enter(t, "Bob", room);
+  await ada.sees("Ada", "Bob");
+  const session = await bob.get("connection").getAttribute("data-session");
+  const said = [];
+  for (const transport of ["sse", "poll", "ws", "poll", "sse", "ws"]) {
+    await choose(bob, transport);
+    const texts = [`Bob, before ${transport} is there ${said.length}`, `Ada, meanwhile ${said.length}`];
+    await bob.say(texts[0]);
+    await ada.message(texts[0]).waitFor();
+    await ada.say(texts[1]);
+    said.push(...texts);
+    await carried(bob, transport);
+    await bob.hears(...said);
+  }
+  await bob.get("wire-open").click();
+  await bob.get("wire-session").getByText("Resumed 6 times").waitFor();
+  await bob.get("wire-lost").getByText("Nothing").waitFor();
+  await bob.picture("desktop-connection");
+  await bob.get("break").click();
+  await bob.get("wire-session").getByText("Resumed 7 times").waitFor();
+  await bob.page.keyboard.press("Escape");
+  await bob.say("carries on");
+  await ada.hears(...said, "carries on");
+  await bob.hears(...said, "carries on");
+  assert.equal(await bob.get("connection").getAttribute("data-session"), session);
+  assert.deepEqual(await ada.get("notice").allTextContents(), ["Bob joined"]);
+});
+
+// The server refuses, as one that asks a person to leave would.
+test("a page sent away stays away until asked", async (t) => {
+  const { network, complains } = await broken(t);
+  const bob = await Person.enter(t, "Bob", newRoom(), { network, complains });
+  let tries = 0;
+  const strict = createServer((request, answer) => {
+    tries++;
+    answer.writeHead(403, { "content-type": "application/json" });
+    answer.end(JSON.stringify({ code: "forbidden", reason: "You were asked to leave." }));
+  });
+  await new Promise((resolve) => strict.listen(0, "127.0.0.1", resolve));
+  t.after(() => strict.close());
+  network.aim(`http://127.0.0.1:${strict.address().port}/`);
+  network.cut();
   await bob.get("gone").getByText("You were asked to leave.").waitFor();
-  const { tries } = wire;
+  const before = tries;
   await bob.page.evaluate(() => window.dispatchEvent(new Event("online")));
   assert.equal(await bob.get("connection").getAttribute("data-state"), "closed");
   await bob.get("text").fill("kept");
-  assert.equal(wire.tries, tries);
+  assert.equal(tries, before);
+  network.aim(address);
+  network.cut(); // what Chromium keeps to use again
   await bob.get("rejoin").click();
   await bob.connected();
   await bob.get("gone").waitFor({ state: "hidden" });

@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,21 @@ func TestChromiumBehindNginx(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			node(t, "browser.test.mjs", newNginx(newServer(t, kind)).secure)
+		})
+	}
+}
+
+func TestSessionsBehindNginx(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			n := newNginx(newServer(t, kind))
+			address := n.plain
+			if kind == "tls" {
+				address = n.secure
+			}
+			node(t, "sessions.test.mjs", address, "TROUPE_UPGRADES="+filepath.Join(n.dir, "upgrades"))
 		})
 	}
 }

@@ -19,7 +19,9 @@ import (
 
 // nginx is one between the client and a server. What it does is in the path:
 // /on/ buffers, /off/ does not, /zip/ compresses, /short/ waits no longer than
-// readTimeout for us.
+// readTimeout for us. /refuses/on/ and /refuses/off/ refuse upgrades, as does
+// /refuses/all/, which holds back streams; and /later/, until there is a
+// file dir/upgrades.
 type nginx struct {
 	*testing.T
 	dir     string
@@ -87,6 +89,23 @@ http {
 			gzip_types *;
 			gzip_min_length 1;
 			gzip_proxied any;
+			proxy_pass {{.Scheme}}://troupe/;
+		}
+		location /refuses/on/ { if ($http_upgrade) { return 403; } proxy_pass {{.Scheme}}://troupe/; }
+		location /refuses/off/ { if ($http_upgrade) { return 403; } proxy_buffering off; proxy_pass {{.Scheme}}://troupe/; }
+		location /refuses/all/ {
+			if ($http_upgrade) { return 403; }
+			proxy_ignore_headers X-Accel-Buffering;
+			gzip on;
+			gzip_types *;
+			gzip_min_length 1;
+			gzip_proxied any;
+			proxy_pass {{.Scheme}}://troupe/;
+		}
+		location /later/ {
+			set $refused $http_upgrade;
+			if (-f {{.Dir}}/upgrades) { set $refused ""; }
+			if ($refused) { return 403; }
 			proxy_pass {{.Scheme}}://troupe/;
 		}
 		location /short/ { proxy_read_timeout {{.ReadTimeout}}; proxy_pass {{.Scheme}}://troupe/; }

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/troupe-actors/troupe/actors"
+	"github.com/troupe-actors/troupe/client/js"
+	"github.com/troupe-actors/troupe/events"
 )
 
 // server is a runtime with one endpoint for each kind of peer:
@@ -35,6 +37,8 @@ import (
 //	/say?say=...           says that, and that is all
 //	/big?bytes=N           so many bytes from a reader; &fail=1: which then fails
 //	/who                   the client's address and uid, as the channel has them
+//	/events                sessions of events: "up" comes back as "down"
+//	/troupe.js             the JavaScript client of these
 type server struct {
 	*testing.T
 	rt       *actors.Runtime
@@ -211,6 +215,11 @@ func (s *server) routes() http.Handler {
 			s.tell(c, who(), actors.ThenClose())
 		}
 	}})
+	mux.Handle("/events", s.sessions())
+	mux.HandleFunc("/troupe.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+		_, _ = w.Write(js.Script)
+	})
 	mux.HandleFunc("/next", func(w http.ResponseWriter, r *http.Request) { s.next(r.FormValue("key")) })
 	mux.HandleFunc("/end", func(w http.ResponseWriter, r *http.Request) {
 		for c := range s.rt.Members(r.FormValue("key")) {
@@ -229,6 +238,25 @@ func (s *server) routes() http.Handler {
 		io.WriteString(w, `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>peer</title>`)
 	})
 	return mux
+}
+
+func (s *server) sessions() http.Handler {
+	srv, err := events.New(s.rt, events.Handlers{
+		Close: func(session *events.Session, _ actors.Closed) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.ends[session.Channel()]++
+		},
+	}, events.Options{
+		Authorize: func(_ *http.Request, h *events.Hello) (events.Identity, error) {
+			return events.Identity{UID: h.Token}, nil
+		},
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	events.On(srv, "up", func(ctx context.Context, n int) error { return events.From(ctx).Send("down", n) })
+	return srv
 }
 
 func tick(n int) actors.Event {

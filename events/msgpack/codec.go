@@ -1,0 +1,65 @@
+// Package msgpack has events' data as MessagePack, under the subprotocol
+// "troupe.v1.msgpack":
+//
+//	events.Options{Codecs: []events.Codec{msgpack.Codec{}}}
+//
+// The same types serve as with JSON: a field is called what its tag `msgpack` says,
+// else what `json` says. A []byte is bytes, a time.Time the timestamp extension.
+// Names are compared as they are, and a number that does not fit the integer it
+// is read into is cut, where JSON and CBOR refuse it: read what may be out of range into
+// a larger one, and check it. In an any, a map is a map[string]any, and a number has the
+// smallest type that it was written with.
+package msgpack
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/troupe-actors/troupe/events/protocol"
+)
+
+// Codec implements events.Codec. Its zero value is ready.
+type Codec struct{}
+
+// Subprotocol implements events.Codec.
+func (Codec) Subprotocol() string { return protocol.MessagePack }
+
+// Encode implements events.Codec.
+func (Codec) Encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := msgpack.GetEncoder()
+	defer msgpack.PutEncoder(e)
+	e.Reset(&b)
+	e.SetCustomStructTag("json")
+	e.UseCompactInts(true)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("msgpack: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// Decode implements events.Codec. Data that is not exactly one value is a
+// [*SyntaxError].
+func (Codec) Decode(data []byte, v any) error {
+	if err := check(data); err != nil {
+		return err
+	}
+	r := readers.Get().(*bytes.Reader)
+	r.Reset(data)
+	d := msgpack.GetDecoder()
+	d.Reset(r)
+	d.SetCustomStructTag("json")
+	err := d.Decode(v)
+	msgpack.PutDecoder(d)
+	r.Reset(nil) // the data is not kept
+	readers.Put(r)
+	if err != nil {
+		return fmt.Errorf("msgpack: %w", err)
+	}
+	return nil
+}
+
+var readers = sync.Pool{New: func() any { return new(bytes.Reader) }}

@@ -1,0 +1,13 @@
+//go:build !unix
+
+package main
+
+import (
+	"log"
+	"time"
+)
+
+func spent() time.Duration {
+	log.Fatal("this system does not tell the processor time of a process")
+	return 0
+}
