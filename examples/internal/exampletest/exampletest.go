@@ -23,7 +23,7 @@ import (
 
 // patience is how long a test waits for what must happen. It bounds a failure
 // and tunes nothing.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // Main runs the tests of a package and fails if a goroutine outlives them. It
 // looks more than once: the goroutine with which protoactor counts dead letters

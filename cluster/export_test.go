@@ -1,0 +1,24 @@
+package cluster
+
+import "time"
+
+// PipeLimit is how long a lane may be silent, before the runtime has begun.
+func (cl *Cluster) PipeLimit(d time.Duration) { cl.control.reach.limit = d }
+
+// Links is how many actors here are known to watch some there, and the other way.
+func (cl *Cluster) Links() (ours, there int) {
+	for _, p := range cl.peers().byNode {
+		w := p.watches
+		w.mu.Lock()
+		ours, there = ours+len(w.ours), there+len(w.there)
+		w.mu.Unlock()
+	}
+	return ours, there
+}
+
+// Asking is how many questions to other nodes have no answer yet.
+func (cl *Cluster) Asking() int {
+	cl.calls.mu.Lock()
+	defer cl.calls.mu.Unlock()
+	return len(cl.calls.open)
+}

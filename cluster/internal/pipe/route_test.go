@@ -1,0 +1,106 @@
+package pipe
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// lane is a Router that keeps what it is given.
+type lane struct {
+	mu  sync.Mutex
+	got []string // guarded by mu
+}
+
+func (l *lane) keep(how string, pid *actor.PID, m any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.got = append(l.got, fmt.Sprintf("%s %s %T", how, pid.Id, m))
+}
+
+func (l *lane) Tell(pid *actor.PID, header actor.ReadonlyMessageHeader, m any, sender *actor.PID) {
+	how := "tell"
+	if sender != nil {
+		how = "request"
+	}
+	if header != nil && header.Length() > 0 {
+		how += " " + header.Get("trace")
+	}
+	l.keep(how, pid, m)
+}
+
+func (l *lane) System(pid *actor.PID, m any) { l.keep("system", pid, m) }
+
+func TestAPeersPIDGoesByItsLanesForAsLongAsItIsAPeer(t *testing.T) {
+	l := &lane{}
+	var peer atomic.Bool
+	peer.Store(true)
+	n := startNode(t, Config{}, func(address string) (Router, bool) { return l, peer.Load() && address == "peer:1" })
+	pid := actor.NewPID("peer:1", "x")
+	root := n.system.Root
+	root.Send(pid, "any type")
+	root.RequestWithCustomSender(pid, 1, n.hub)
+	root.Send(pid, &actor.MessageEnvelope{Header: map[string]string{"trace": "t1"}, Message: 2})
+	root.Poison(pid)
+	root.Stop(pid)
+	_ = watcher(t, n, pid)
+	want := []string{"tell x string", "request x int", "tell t1 x int", "tell x *actor.PoisonPill", "system x *actor.Stop", "system x *actor.Watch"}
+	until(t, "all of it", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return slices.Equal(l.got, want)
+	})
+
+	// The PID keeps its Process, but not where that leads.
+	peer.Store(false)
+	letters := make(chan any, 4)
+	n.system.EventStream.Subscribe(func(m any) {
+		if m, ok := m.(*actor.DeadLetterEvent); ok {
+			letters <- m.Message
+		}
+	})
+	root.Send(pid, "not for plain remote")
+	if got := <-letters; got != "not for plain remote" || n.Stats().Unsendable != 1 {
+		t.Errorf("%v, %+v", got, n.Stats())
+	}
+	plain := startProcess(t, "plain")
+	if _, err := root.RequestFuture(actor.NewPID(plain.address, "echo"), wrapperspb.String("hi"), patience).Result(); err != nil {
+		t.Errorf("a plain node beside the peers: %v", err)
+	}
+}
+
+type hole struct{}
+
+func (hole) Tell(*actor.PID, actor.ReadonlyMessageHeader, any, *actor.PID) {}
+func (hole) System(*actor.PID, any)                                        {}
+
+func TestTheWayToTheLanesAllocatesNothing(t *testing.T) {
+	var router Router = hole{}
+	n := startNode(t, Config{}, func(string) (Router, bool) { return router, true })
+	pid := actor.NewPID("peer:1", "x")
+	var m any = &wrapperspb.StringValue{}
+	if got := testing.AllocsPerRun(1000, func() { n.system.Root.Send(pid, m) }); got != 0 {
+		t.Errorf("%v allocations for a message", got)
+	}
+}
+
+func TestAMessageTooLargeIsADeadLetterAndTakesNoOtherWithIt(t *testing.T) {
+	a, b := startNode(t, Config{}, nil), startNode(t, Config{}, nil)
+	got := make(chan string, 4)
+	pid := b.system.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
+		if m, ok := c.Message().(*wrapperspb.StringValue); ok {
+			got <- m.Value
+		}
+	}))
+	a.system.Root.Send(pid, wrapperspb.Bytes(make([]byte, defaultMessageBytes+1)))
+	a.system.Root.Send(pid, wrapperspb.String("after"))
+	if m := <-got; m != "after" || a.Stats().Unsendable != 1 {
+		t.Errorf("%q, %+v", m, a.Stats())
+	}
+	_ = b.system.Root.StopFuture(pid).Wait()
+}

@@ -1,0 +1,103 @@
+package cluster_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/troupe-actors/troupe/actors"
+	"github.com/troupe-actors/troupe/cluster"
+)
+
+// undelivered collects what a node says was not delivered from now on.
+func (n *node) undelivered() func() []*cluster.Undelivered {
+	var mu sync.Mutex
+	var all []*cluster.Undelivered
+	sub := n.rt.System().EventStream.Subscribe(func(e any) {
+		if u, ok := e.(*cluster.Undelivered); ok {
+			mu.Lock()
+			all = append(all, u)
+			mu.Unlock()
+		}
+	})
+	n.Cleanup(func() { n.rt.System().EventStream.Unsubscribe(sub) })
+	return func() []*cluster.Undelivered {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(all)
+	}
+}
+
+// Each dead letter between nodes has a cause.
+func TestDeadLettersHaveTheirCause(t *testing.T) {
+	w := &town{T: t}
+	a := w.settle("a", func(c *cluster.Config) {
+		c.MaxMessageBytes, c.PeerBytes = 1<<20, 1<<20
+		c.Codec = &gate{cluster.JSON(Hit{}, Odd{}, Hold{}, Words{})}
+	})
+	b := w.settle("b", func(c *cluster.Config) { c.MaxMessageBytes = 1 << 20 })
+	a.sees(2)
+	b.sees(2)
+	to, _ := b.clerk(answers)
+	nowhere := &actor.PID{Address: "127.0.0.1:1", Id: "x"}
+	sender, _ := a.clerk(nil)
+	send := func(to *actor.PID, m any) {
+		a.rt.System().Root.Send(to, &actor.MessageEnvelope{Message: m, Sender: sender})
+	}
+	first := func(n *node, cause error, what string, do func()) *cluster.Undelivered {
+		t.Helper()
+		said, letters := n.undelivered(), n.deadLetters()
+		do()
+		eventually(t, func() bool { return len(letters()) > 0 }, "%s: no dead letter", what)
+		u, l := said(), letters()
+		if len(u) == 0 {
+			t.Fatalf("%s: a dead letter without a cause", what)
+		}
+		if !errors.Is(u[0].Cause, cause) {
+			t.Errorf("%s: the cause is %v, want %v", what, u[0].Cause, cause)
+		}
+		if u[0].Message != l[0].Message || !u[0].PID.Equal(l[0].PID) || !u[0].Sender.Equal(sender) || !l[0].Sender.Equal(sender) {
+			t.Errorf("%s: %v beside %v", what, u[0], l[0])
+		}
+		return u[0]
+	}
+	for _, c := range []struct {
+		what  string
+		cause error
+		to    *actor.PID
+		m     any
+	}{
+		{"of no codec's", cluster.ErrUnsendable, to, struct{ no, codec int }{}},
+		{"a push of nothing that travels", actors.ErrStaysHere, to, &actors.Push{Message: actors.Response{}}},
+		{"no protobuf, to a plain node", cluster.ErrUnsendable, nowhere, Hit{}},
+		{"too large", cluster.ErrTooLarge, to, wrapperspb.String(strings.Repeat("x", 2<<20))},
+		{"too large, to a plain node", cluster.ErrTooLarge, nowhere, wrapperspb.String(strings.Repeat("x", 2<<20))},
+		{"to a plain node that is not there", cluster.ErrNodeLost, nowhere, wrapperspb.String("?")},
+	} {
+		first(a, c.cause, c.what, func() { send(c.to, c.m) })
+	}
+	unread := first(b, cluster.ErrUnreadable, "of no type there", func() { send(to, Odd{1}) })
+	var unknown *cluster.UnknownTypeError
+	if !errors.As(unread.Cause, &unknown) {
+		t.Error(unread.Cause)
+	}
+
+	release := hold(t, a, b)
+	first(a, cluster.ErrFull, "more than may wait", func() {
+		for range 20 {
+			send(to, wrapperspb.String(strings.Repeat("x", 100<<10)))
+		}
+	})
+	// What waits is lost with its node, and what comes later as well.
+	first(a, cluster.ErrNodeLost, "what waited", func() { w.members.Cut([]string{"a"}, []string{"b"}) })
+	a.sees(1)
+	first(a, cluster.ErrNodeLost, "what comes later", func() { send(to, wrapperspb.String("late")) })
+	release()
+	a.stop()
+	first(a, cluster.ErrLeft, "after this node has left", func() { send(nowhere, wrapperspb.String("last")) })
+}

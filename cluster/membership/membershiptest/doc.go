@@ -1,0 +1,2 @@
+// Package membershiptest is for the tests of membership providers, also of your own.
+package membershiptest
