@@ -1,11 +1,14 @@
 //go:build linux
 
 // Command bench compares troupe with other WebSocket libraries, and with the
-// least that a server can do.
+// least that a server can do; and its cluster with what it is made of.
 //
 //	cd cmd/bench && go run . compare          # everything: an hour
 //	cd cmd/bench && go run . compare -budgets # what the README promises: ten minutes
 //	cd cmd/bench && go run . compare -quick   # does it work? half a minute
+//
+//	go run . cluster                  # several nodes against one, and protoactor's remote: three minutes
+//	go run . cluster -quick           # does it work? half a minute
 //
 //	go run . compare -budgets -json ../../docs/bench.json -plots ../../docs
 //
@@ -33,9 +36,9 @@ import (
 )
 
 func main() {
-	commands := map[string]func([]string) error{"server": serve, "load": drive, "compare": compare}
+	commands := map[string]func([]string) error{"server": serve, "load": drive, "compare": compare, "cluster": nodes, "node": one}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: bench server|load|compare [flags]; -h tells which")
+		fmt.Fprintln(os.Stderr, "usage: bench server|load|compare|cluster [flags]; -h tells which")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](os.Args[2:]); err != nil {

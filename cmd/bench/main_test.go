@@ -11,9 +11,9 @@ import (
 	"github.com/troupe-actors/troupe/cmd/bench/internal/report"
 )
 
-// TestMain lets the test be the program itself, which compare starts.
+// TestMain lets the test be the program itself, which compare and cluster start.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == "server" || os.Args[1] == "load") {
+	if len(os.Args) > 1 && (os.Args[1] == "server" || os.Args[1] == "load" || os.Args[1] == "node") {
 		main()
 		return
 	}
@@ -50,5 +50,15 @@ func TestCompareTellsWhatFailed(t *testing.T) {
 	err := compare([]string{"-quick", "-only", "^handshake$", "-impl", "floor", "-load-cpus", "0-nonsense"})
 	if err == nil {
 		t.Error("a load generator that cannot start is no error")
+	}
+}
+
+// TestClusterRunsNodes: what is sent between the nodes of a cluster arrives, over mTLS
+// and without.
+func TestClusterRunsNodes(t *testing.T) {
+	for _, flag := range []string{"-plain=false", "-plain"} {
+		if err := nodes([]string{"-quick", "-only", "tells|fanout|users|memory", flag}); err != nil {
+			t.Error(flag, err)
+		}
 	}
 }

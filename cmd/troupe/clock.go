@@ -11,6 +11,7 @@ import (
 // accepts them, as messages over a WebSocket, as lines to anybody else.
 func clockEndpoint(rt *actors.Runtime) (*actors.Endpoint, error) {
 	return rt.Endpoint(actors.Options{
+		Name: "clock",
 		Prepare: func(c *actors.Channel, head *actors.Head) {
 			if c.Framing() == transport.FramingStream {
 				head.Header.Set("Content-Type", "text/plain; charset=utf-8")

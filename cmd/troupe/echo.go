@@ -19,6 +19,7 @@ const (
 // for clients that offer it: test suites look at all of that.
 func echoEndpoint(rt *actors.Runtime) (*actors.Endpoint, error) {
 	return rt.Endpoint(actors.Options{
+		Name:            "echo",
 		Next:            actors.UpgradeRequired,
 		MaxMessageBytes: echoMessageBytes,
 		MailboxBytes:    echoBytes,

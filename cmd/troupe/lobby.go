@@ -8,7 +8,12 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-actors/troupe/actors"
+	"github.com/troupe-actors/troupe/cluster"
+	"github.com/troupe-actors/troupe/events"
 )
+
+// lobbyName is the actor's on every node.
+const lobbyName = "lobby"
 
 // lobbyTopic is what everybody in the chat is told, whatever their room.
 const lobbyTopic = "lobby"
@@ -23,6 +28,7 @@ type lobbyLimits struct {
 	listed int           // that are told about; default 50
 	every  time.Duration // at most one list in this time; default 200 ms
 	keep   time.Duration // how long an empty room's history is kept; default 10 min
+	absent time.Duration // how long people without a connection are shown; default 5 s
 }
 
 func (l lobbyLimits) withDefaults() lobbyLimits {
@@ -31,13 +37,14 @@ func (l lobbyLimits) withDefaults() lobbyLimits {
 		listed: cmp.Or(l.listed, 50),
 		every:  cmp.Or(l.every, 200*time.Millisecond),
 		keep:   cmp.Or(l.keep, 10*time.Minute),
+		absent: cmp.Or(l.absent, 5*time.Second),
 	}
 }
 
 // What the lobby is told, apart from enter.
 type (
 	// subscribe asks for the list of rooms, now and whenever it changes.
-	subscribe struct{ channel *actors.Channel }
+	subscribe struct{ session *events.Session }
 
 	// census is how many people a room has after so many entries.
 	census struct {
@@ -54,7 +61,8 @@ type (
 // ones and owns the list of rooms. The rooms are its children: should it fail,
 // it starts anew and so do they, and everybody enters again.
 type lobby struct {
-	rt     *actors.Runtime
+	srv    *events.Server
+	node   *node
 	limits lobbyLimits
 	rooms  map[string]*entry
 	list   []roomCount // as it was last told
@@ -75,22 +83,25 @@ type entry struct {
 // empty reports whether nobody is in the room or on the way there.
 func (e *entry) empty() bool { return e.people == 0 && e.seen == e.sent }
 
-func spawnLobby(rt *actors.Runtime, limits lobbyLimits) (*actor.PID, error) {
+func spawnLobby(srv *events.Server, n *node, limits lobbyLimits) (*actor.PID, error) {
+	rt := srv.Runtime()
 	// A failure costs the message that caused it, however often it happens.
 	restart := actor.RestartingSupervisorStrategy()
 	props := actor.PropsFromProducer(func() actor.Actor {
-		return &lobby{rt: rt, limits: limits.withDefaults(), rooms: make(map[string]*entry), list: []roomCount{}}
+		return &lobby{srv: srv, node: n, limits: limits.withDefaults(), rooms: make(map[string]*entry), list: []roomCount{}}
 	}, actor.WithGuardian(restart), actor.WithSupervisor(restart), rt.Mailbox(mailboxMessages))
-	return rt.System().Root.SpawnNamed(props, "lobby")
+	return rt.System().Root.SpawnNamed(props, lobbyName)
 }
 
 // Receive implements actor.Actor.
 func (l *lobby) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		l.ask(ctx, "", true)
 	case *enter:
 		l.enter(ctx, m)
 	case *subscribe:
-		l.subscribe(m.channel)
+		l.subscribe(m.session)
 	case *census:
 		l.census(ctx, m)
 	case *forget:
@@ -100,6 +111,16 @@ func (l *lobby) Receive(ctx actor.Context) {
 	case *tell:
 		l.timer = nil
 		l.tell()
+	case *news:
+		l.hear(ctx, m)
+	case *wanted:
+		for name, e := range l.rooms {
+			if m.Room == "" || m.Room == name {
+				ctx.Send(e.room, m)
+			}
+		}
+	case *cluster.NodeEvent:
+		l.met(ctx, m)
 	case *actor.Terminated:
 		if e := l.find(m.Who); e != nil {
 			l.drop(e)
@@ -112,25 +133,62 @@ func (l *lobby) Receive(ctx actor.Context) {
 
 // enter passes a person on to the room, which is made if there is none.
 func (l *lobby) enter(ctx actor.Context, m *enter) {
-	e := l.rooms[m.room]
+	e := l.room(ctx, m.room)
 	if e == nil {
-		if len(l.rooms) >= l.limits.rooms && !l.makeSpace(ctx) {
-			ctx.Send(m.channel.PID(), &refused{"There are too many rooms. Please choose one of them."})
-			return
-		}
-		e = &entry{name: m.room, room: l.spawn(ctx, m.room)}
-		l.rooms[m.room] = e
+		ctx.Send(m.session.Channel().PID(), &refused{"There are too many rooms. Please choose one of them."})
+		return
 	}
 	e.sent++
 	e.stopForgetting()
 	ctx.Send(e.room, m)
 }
 
+// room finds or makes one; nil: there are too many.
+func (l *lobby) room(ctx actor.Context, name string) *entry {
+	e := l.rooms[name]
+	if e == nil {
+		if len(l.rooms) >= l.limits.rooms && !l.makeSpace(ctx) {
+			return nil
+		}
+		e = &entry{name: name, room: l.spawn(ctx, name)}
+		l.rooms[name] = e
+	}
+	return e
+}
+
+// hear passes on to the room what that of another node tells it.
+func (l *lobby) hear(ctx actor.Context, m *news) {
+	if e := l.room(ctx, m.Room); e != nil {
+		ctx.Send(e.room, m)
+	}
+}
+
+// met is another node that has come, or is gone.
+func (l *lobby) met(ctx actor.Context, m *cluster.NodeEvent) {
+	if m.Up {
+		l.ask(ctx, m.Node, false)
+	}
+	for _, e := range l.rooms {
+		if m.Up {
+			ctx.Send(e.room, &wanted{Node: m.Node})
+		} else {
+			ctx.Send(e.room, m)
+		}
+	}
+}
+
+// ask has the lobby of another node, or of all, tell what there is.
+func (l *lobby) ask(ctx actor.Context, node string, anew bool) {
+	for _, lobby := range l.node.others(node) {
+		ctx.Send(lobby, &wanted{Node: l.node.name(), Anew: anew})
+	}
+}
+
 // spawn makes a room. One that fails goes on with what it knows: a history is
 // worth more than the doubt about it.
 func (l *lobby) spawn(ctx actor.Context, name string) *actor.PID {
-	r := newRoom(l.rt, name)
-	return ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return r }, l.rt.Mailbox(mailboxMessages)))
+	r := newRoom(l.srv, l.node, name, l.limits.absent)
+	return ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return r }, l.srv.Runtime().Mailbox(mailboxMessages)))
 }
 
 // makeSpace forgets the room that has been empty for the longest time.
@@ -184,9 +242,9 @@ func (l *lobby) census(ctx actor.Context, m *census) {
 }
 
 // subscribe sends the list as it was told last, and from now on every new one.
-func (l *lobby) subscribe(c *actors.Channel) {
-	if _, err := c.Join(lobbyTopic); err == nil {
-		_ = c.Send(encode(roomList{"rooms", l.list}), actors.Latest(lobbyTopic))
+func (l *lobby) subscribe(s *events.Session) {
+	if _, err := s.Join(lobbyTopic); err == nil {
+		_ = s.Send("rooms", roomList{l.list}, actors.Latest(lobbyTopic)) // there will be others
 	}
 }
 
@@ -197,7 +255,7 @@ func (l *lobby) changed(ctx actor.Context) {
 	}
 }
 
-// tell publishes the rooms with the most people. A peer that does not keep up
+// tell publishes the rooms with the most people, on all nodes, to everybody on this one. A peer that does not keep up
 // gets the newest list only.
 func (l *lobby) tell() {
 	list := make([]roomCount, 0, len(l.rooms))
@@ -214,7 +272,7 @@ func (l *lobby) tell() {
 		return
 	}
 	l.list = list
-	_ = l.rt.Publish(lobbyTopic, encode(roomList{"rooms", list}), actors.Latest(lobbyTopic))
+	_ = l.srv.Publish(lobbyTopic, "rooms", roomList{list}, actors.Latest(lobbyTopic), actors.Local())
 }
 
 func (l *lobby) stopTimers() {

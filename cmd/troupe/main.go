@@ -3,19 +3,19 @@
 // is what one can point a browser or a load test at.
 //
 //	GET /         the chat page                       page.go
-//	GET /chat     WebSocket: a person in a room       chat.go ──► lobby.go ──► room.go
+//	     /chat    events: a window of a person        chat.go ──► lobby.go ──► room.go
 //	GET /echo     WebSocket: what comes goes back     echo.go
 //	GET /clock    events or lines: the time           clock.go
-//	GET /healthz  200, or 503 while going away        serve.go
+//	GET /healthz  200, or 503 while going away        node.go
 //
-// One actor holds each connection, one each room, and one, the lobby, knows the
+// One actor holds each session, one each room, and one, the lobby, knows the
 // rooms. Where messages go:
 //
-//	browser ─frames─► chat (channel) ─say, rename…─► room ─Publish─► all in the room
-//	                    └─enter─► lobby ─enter─► room ─welcome─► this channel
-//	                                ▲  └─Publish: the list of rooms─► all
-//	                                └─census─ room
-//	registry ─Presence─► room: somebody has been away for longer than the grace
+//	browser ─events─► visit (session) ─say, rename…─► room ─Publish─► all in the room
+//	                    ├─enter─► lobby ─enter─► room ─welcome─► this session
+//	                    │            ▲  └─Publish: the list of rooms─► all
+//	                    │            └─census─ room
+//	                    └─look: its connection has come, or is gone─► room
 package main
 
 import (
@@ -53,16 +53,18 @@ const (
 
 const usage = `Usage:
   troupe serve [flags]   serve the chat page, /chat, /echo, /clock and /healthz
+  troupe types           print the types of the chat's events for TypeScript
   troupe version         print the version
   troupe help            print this
 
 What it serves:
   /          the chat page
-  /chat      its WebSocket: ?id=ID&name=NAME&room=ROOM, the id 1 to 64 of A-Z a-z 0-9 _ -
+  /chat      its events, over WebSockets, server-sent events or polls
   /echo      a WebSocket that sends back what it gets, up to 16 MiB a message,
              compressed if the client offers it
   /clock     the time every second, as server-sent events or a plain stream
-  /healthz   200 while new connections are welcome, else 503
+  /healthz   200 while new connections are welcome, else 503: while going away, and
+             with --join until another node was met, or for 10 s
 
 Flags of serve:
 `
@@ -97,6 +99,11 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 			return err
 		}
 		return serve(ctx, o, stdout, o.logger(stderr))
+	case "types":
+		if len(args) > 1 {
+			return usageError(fmt.Sprintf("types: unexpected argument %q", args[1]))
+		}
+		return writeTypes(ctx, stdout)
 	case "version", "-version", "--version":
 		if len(args) > 1 {
 			return usageError(fmt.Sprintf("version: unexpected argument %q", args[1]))

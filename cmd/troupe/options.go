@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/troupe-actors/troupe/actors"
+	"github.com/troupe-actors/troupe/events"
 	"github.com/troupe-actors/troupe/transport"
 )
 
@@ -23,14 +24,18 @@ type options struct {
 	cert, key    string // files; both or none
 	origins      []string
 	proxies      []netip.Prefix
+	grace        time.Duration
 	drainTimeout time.Duration
+	drainWindow  time.Duration
+	cluster      clusterOptions
 	logJSON      bool
 	logLevel     slog.Level
 }
 
 var errHelp = flag.ErrHelp
 
-// parseFlags reads the flags of serve. Its error is errHelp or a usageError.
+// parseFlags reads the flags of serve. Its error is errHelp, a usageError, or that of
+// reading a file.
 func parseFlags(args []string) (options, error) {
 	var o options
 	fs := o.flags()
@@ -74,7 +79,19 @@ func (o *options) flags() *flag.FlagSet {
 		}
 		return nil
 	})
+	fs.DurationVar(&o.grace, "grace", events.DefaultGrace, "how long the chat keeps what waits for a page that is not connected")
 	fs.DurationVar(&o.drainTimeout, "drain-timeout", 15*time.Second, "after SIGTERM, how long connections get to close before they are cut off")
+	fs.DurationVar(&o.drainWindow, "drain-window", actors.DefaultDrainWindow, "after SIGTERM, over how long the pages are told to come back, each at a time of its own")
+	fs.StringVar(&o.cluster.addr, "cluster-addr", "", "IP `address:port` where other nodes reach this one: of a cluster, which this makes it join, and of which it may be the first node. Messages go by the next port")
+	fs.Func("join", "`addresses` of nodes to join, each host:port as in their --cluster-addr, separated by commas; one that answers is enough. --cluster-addr is then 127.0.0.1:7946 by default", func(s string) error {
+		for seed := range strings.SplitSeq(s, ",") {
+			o.cluster.join = append(o.cluster.join, strings.TrimSpace(seed))
+		}
+		return nil
+	})
+	fs.StringVar(&o.cluster.name, "node-name", "", "`name` of the node, which no other has (default: the host's and the cluster's port)")
+	fs.StringVar(&o.cluster.pipe, "pipe-addr", "", "IP `address:port` for messages between nodes, if it is not the port after that of --cluster-addr")
+	fs.StringVar(&o.cluster.keyFile, "cluster-key-file", "", "`file` of the secret that all nodes share: 16, 24 or 32 random bytes in hex or base64. Further lines are keys that are accepted as well, while it is being changed. Or all this is in $"+keyVariable+". Only a cluster on this machine needs none")
 	fs.Func("log", "form of the log: text or json (default text)", func(s string) error {
 		return choose(s, &o.logJSON, map[string]bool{"text": false, "json": true}, "text or json")
 	})
@@ -102,8 +119,15 @@ func (o *options) check() error {
 		return usageError("serve: --tls-cert and --tls-key go together")
 	case o.secure() && o.driver == actors.DriverPoller:
 		return usageError("serve: the poller cannot serve TLS: use --driver auto or goroutine")
+	case o.grace < time.Millisecond:
+		return usageError(fmt.Sprintf("serve: --grace is %v, want 1ms or more", o.grace))
 	case o.drainTimeout <= 0:
 		return usageError(fmt.Sprintf("serve: --drain-timeout is %v, want more than 0", o.drainTimeout))
+	case o.drainWindow < time.Millisecond:
+		return usageError(fmt.Sprintf("serve: --drain-window is %v, want 1ms or more", o.drainWindow))
+	}
+	if err := o.cluster.check(); err != nil {
+		return err
 	}
 	path, unix := strings.CutPrefix(o.addr, "unix:")
 	if unix && path != "" {

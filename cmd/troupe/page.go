@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"path"
 	"time"
+
+	"github.com/troupe-actors/troupe/client/js"
 )
 
 //go:embed web
@@ -62,7 +64,7 @@ func page() http.Handler {
 
 // readAssets reads the embedded files by the path they are served under.
 func readAssets() map[string]asset {
-	assets := make(map[string]asset)
+	assets := map[string]asset{"/troupe.js": newAsset(".js", js.Script)} // the client of events
 	files, err := fs.Glob(web, "web/*.*")
 	if err != nil {
 		panic(err) // the pattern is a constant
@@ -72,12 +74,16 @@ func readAssets() map[string]asset {
 		if err != nil {
 			panic(err) // it was listed
 		}
-		kind := contentTypes[path.Ext(file)]
-		if kind == "" {
-			panic("no content type for " + file)
-		}
-		sum := sha256.Sum256(b)
-		assets["/"+path.Base(file)] = asset{kind, `"` + hex.EncodeToString(sum[:12]) + `"`, b}
+		assets["/"+path.Base(file)] = newAsset(path.Ext(file), b)
 	}
 	return assets
+}
+
+func newAsset(ext string, content []byte) asset {
+	kind := contentTypes[ext]
+	if kind == "" {
+		panic("no content type for " + ext)
+	}
+	sum := sha256.Sum256(content)
+	return asset{kind, `"` + hex.EncodeToString(sum[:12]) + `"`, content}
 }

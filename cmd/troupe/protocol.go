@@ -1,31 +1,44 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/troupe-actors/troupe/actors"
 )
 
 // Limits of what people write, in code points; those of the page are the same.
 const (
 	maxText = 2000
 	maxName = 32
-	maxID   = 64
+	maxKey  = 64 // bytes
 )
 
-// request is what the page says: "say" with Text, "name" with Name, "room" with
-// Room, or "typing".
-type request struct {
-	T    string `json:"t"`
-	Text string `json:"text"`
-	Name string `json:"name"`
-	Room string `json:"room"`
-}
+// What the page says; "typing", too, which has no data.
+type (
+	// entering is "enter": let me into this room, under this name. It is the first in
+	// each session; again, it leads to another room, or to a new welcome of the same.
+	// The answer, "welcome" or "wrong", names the same N.
+	entering struct {
+		N    uint64 `json:"n"`
+		Name string `json:"name"`
+		Room string `json:"room"`
+	}
+
+	// saying is "say". The key, which the page draws by lot, has the same message said
+	// once, however often it is sent; the room is the one it is meant for: "" is
+	// whatever room the person is in.
+	saying struct {
+		Room string `json:"room,omitempty"`
+		Key  string `json:"key,omitempty"`
+		Text string `json:"text"`
+	}
+
+	// naming is "name".
+	naming struct {
+		Name string `json:"name"`
+	}
+)
 
 // who is a person as others see them.
 type who struct {
@@ -33,44 +46,45 @@ type who struct {
 	Name string `json:"name"`
 }
 
-// line is a message of a room. At is in milliseconds since 1970 and grows with
-// every line of a room.
+// line is a message of a room, told by At and Node from all others. At is in milliseconds
+// since 1970, and grows with every line of a room that its node knows.
 type line struct {
+	Key  string `json:"key,omitempty"`
 	From who    `json:"from"`
 	Text string `json:"text"`
 	At   int64  `json:"at"`
+	Node string `json:"node,omitempty"` // where it was said; "" without a cluster
 }
 
 // What the server says. Everything about a room names it: an event that was
 // already on its way to a person who leaves may still arrive, after the welcome
 // of the next room, and the page tells by the name that it is stale.
 type (
-	// welcome is the first frame, and the first of each room entered.
+	// welcome is the first event of each room entered.
 	welcome struct {
-		T       string `json:"t"` // "welcome"
+		N       uint64 `json:"n"`
 		ID      string `json:"id"`
 		Name    string `json:"name"`
 		Room    string `json:"room"`
+		Node    string `json:"node,omitempty"` // the person's; "" without a cluster
 		People  []who  `json:"people"`
 		History []line `json:"history"`
 	}
 
 	said struct {
-		T    string `json:"t"` // "msg"
 		Room string `json:"room"`
 		line
 	}
 
-	// happened is a "join", "leave", "rename" (Was is the old name) or "typing".
+	// happened is "joined", "left", "renamed" (Was is the old name) or "typing".
 	happened struct {
-		T    string `json:"t"`
 		Room string `json:"room"`
 		Who  who    `json:"who"`
 		Was  string `json:"was,omitempty"`
 	}
 
+	// roomList is "rooms".
 	roomList struct {
-		T     string      `json:"t"` // "rooms"
 		Rooms []roomCount `json:"rooms"`
 	}
 
@@ -79,49 +93,27 @@ type (
 		Count int    `json:"count"`
 	}
 
+	// unsaid is a message that will not be said, and why: "" means that it would have
+	// gone to another room, or before any was entered.
+	unsaid struct {
+		Key string `json:"key"`
+		Why string `json:"why"`
+	}
+
+	// complaint is "wrong": what was wrong with an event.
 	complaint struct {
-		T    string `json:"t"` // "error"
-		Text string `json:"text"`
+		Event string `json:"event"`
+		N     uint64 `json:"n,omitempty"` // of "enter"
+		Text  string `json:"text"`
 	}
 )
 
-// encode makes a text message of one of the above.
-func encode(v any) actors.Message {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // nobody pastes it into a page
-	if err := e.Encode(v); err != nil {
-		panic(err) // strings and numbers can be encoded
+// check says, to the person, what is wrong with a message, or "".
+func (m saying) check() (wrong string) {
+	if len(m.Key) > maxKey {
+		return fmt.Sprintf("A key has at most %d bytes.", maxKey)
 	}
-	return actors.Text(strings.TrimSuffix(b.String(), "\n"))
-}
-
-// complain tells one person what is wrong with what they sent.
-func complain(c *actors.Channel, wrong string) {
-	_ = c.Send(encode(complaint{"error", wrong})) // who has no room for it has other troubles
-}
-
-// parseRequest reads and checks a message of the page. Unless wrong is empty it
-// says, to the person, why the message is not one.
-func parseRequest(m actors.Message) (r request, wrong string) {
-	if !m.IsText() {
-		return r, "Messages must be text."
-	}
-	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return r, "That was no message in JSON."
-	}
-	switch r.T {
-	case "say":
-		wrong = checkText(r.Text)
-	case "name":
-		r.Name, wrong = tidyName("A name", r.Name)
-	case "room":
-		r.Room, wrong = tidyName("A room's name", r.Room)
-	case "typing":
-	default:
-		wrong = fmt.Sprintf("A message of the kind %.20q is not known here.", r.T)
-	}
-	return r, wrong
+	return checkText(m.Text)
 }
 
 func checkText(s string) (wrong string) {
@@ -152,19 +144,4 @@ func tidyName(what, s string) (tidy, wrong string) {
 		return "", fmt.Sprintf("%s has at most %d characters.", what, maxName)
 	}
 	return s, ""
-}
-
-// validID reports whether s can be what a page calls itself by.
-func validID(s string) bool {
-	if len(s) < 1 || len(s) > maxID {
-		return false
-	}
-	for _, b := range []byte(s) {
-		switch {
-		case 'A' <= b && b <= 'Z', 'a' <= b && b <= 'z', '0' <= b && b <= '9', b == '_', b == '-':
-		default:
-			return false
-		}
-	}
-	return true
 }

@@ -30,15 +30,20 @@ func serve(ctx context.Context, o options, stdout io.Writer, log *slog.Logger) e
 		return listenError(o.addr, err)
 	}
 	defer ln.Close()
-	rt, err := actors.Start(actors.Config{
-		Options: actors.Options{Origins: o.origins},
-		Driver:  o.driver,
-		Logger:  log,
-	})
+	n, err := newNode(o.cluster, log)
 	if err != nil {
 		return err
 	}
-	h, err := openHouse(rt)
+	rt, err := actors.Start(n.into(actors.Config{
+		Options:     actors.Options{Origins: o.origins},
+		Driver:      o.driver,
+		DrainWindow: o.drainWindow,
+		Logger:      log,
+	}))
+	if err != nil {
+		return err
+	}
+	h, err := openHouse(rt, chatOptions{grace: o.grace, origins: o.origins, logger: log, node: n}, lobbyLimits{})
 	if err != nil {
 		return errors.Join(err, rt.Stop(ctx))
 	}
@@ -55,6 +60,9 @@ func serve(ctx context.Context, o options, stdout io.Writer, log *slog.Logger) e
 		return errors.Join(err, rt.Stop(ctx))
 	}
 	announce(srv.Addr(), o, stdout, log)
+	if n != nil {
+		fmt.Fprintf(stdout, "troupe is node %s at %s\n", n.name(), o.cluster.addr)
+	}
 	select {
 	case <-ctx.Done():
 		if err := srv.Stop(context.WithoutCancel(ctx)); err != nil {

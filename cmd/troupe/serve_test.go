@@ -23,6 +23,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/troupe-actors/troupe/client"
+	"github.com/troupe-actors/troupe/events/protocol"
 	"github.com/troupe-actors/troupe/transport/transporttest"
 )
 
@@ -56,8 +58,12 @@ func TestSignalDrains(t *testing.T) {
 	for _, driver := range []string{"auto", "goroutine"} {
 		t.Run(driver, func(t *testing.T) {
 			p := startProgram(t, "--driver", driver)
-			ada := enterChat(t, p.ws(""), "ada", "Ada", "x")
-			peers := []*transporttest.Peer{ada.peer, dial(t, p.ws("echo")), dial(t, p.ws("clock"))}
+			hello, err := (&protocol.ClientHello{V: protocol.Version, Client: "ada"}).Subprotocol()
+			if err != nil {
+				t.Fatal(err)
+			}
+			chat := dial(t, p.ws("chat"), transporttest.WithSubprotocols(protocol.JSON, hello))
+			peers := []*transporttest.Peer{chat, dial(t, p.ws("echo")), dial(t, p.ws("clock"))}
 			p.signal()
 			for _, peer := range peers {
 				if e := closeOf(t, peer); e.Code != 1001 {
@@ -70,6 +76,9 @@ func TestSignalDrains(t *testing.T) {
 			}
 			if out := p.stdout.String(); !strings.HasSuffix(out, "\ndrained: opened 3, closed 3\n") {
 				t.Errorf("stdout ends with %q", out)
+			}
+			if !strings.Contains(p.stderr.String(), "msg=drained closed=3 forced=0 left=0") {
+				t.Errorf("the log does not tell how it ended:\n%s", p.stderr)
 			}
 		})
 	}
@@ -155,14 +164,15 @@ func TestTLS(t *testing.T) {
 	if !strings.HasPrefix(p.url, "https://") || !strings.Contains(p.stdout.String(), "(driver: goroutine)") {
 		t.Errorf("stdout %q", p.stdout)
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}}
-	if status, body := get(t, client, p.url); status != 200 || !strings.Contains(body, "<title>Troupe</title>") {
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}}
+	if status, body := get(t, web, p.url); status != 200 || !strings.Contains(body, "<title>Troupe</title>") {
 		t.Errorf("the page: %d", status)
 	}
-	address := strings.Replace(p.url, "https", "wss", 1)
-	ada := enterChat(t, address, "ada", "Ada", "x", transporttest.WithTLS(&tls.Config{RootCAs: roots}))
-	ada.say("over TLS")
-	ada.hears("over TLS")
+	for _, carrier := range carriers {
+		ada := enterChat(t, p.url, "ada", "Ada", "x", over(carrier), func(o *client.Options) { o.HTTP = web })
+		ada.say("over TLS")
+		ada.hears("over TLS")
+	}
 }
 
 // makeCertificate writes a certificate for 127.0.0.1 that signs itself.
@@ -297,6 +307,7 @@ func TestPage(t *testing.T) {
 		"style.css":  "text/css; charset=utf-8",
 		"app.js":     "text/javascript; charset=utf-8",
 		"view.js":    "text/javascript; charset=utf-8",
+		"troupe.js":  "text/javascript; charset=utf-8",
 	} {
 		resp := ask("GET", path, "")
 		if got := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || got != want {

@@ -1,19 +1,20 @@
 // A chat page for Troupe: what the server says becomes what is seen, what the
 // person does becomes what the server hears.
 //
-//   connection.js  one WebSocket, kept open      log.js   the conversation
-//   outbox.js      messages not echoed yet       view.js  everything around it
-//   storage.js     what the browser remembers    text.js  words, colours, times
+//   troupe.js   the session with the server   log.js   the conversation
+//   outbox.js   messages not said yet         view.js  everything around it
+//   storage.js  what the browser remembers    wire.js  the session's connection
+//                                             text.js  words, colours, times
 
-import { Connection } from "./connection.js";
 import { Log } from "./log.js";
 import { Outbox } from "./outbox.js";
 import { browser, tab, tabID } from "./storage.js";
 import { tidy } from "./text.js";
+import { connect } from "./troupe.js";
 import * as view from "./view.js";
+import * as wire from "./wire.js";
 
 const TYPING_EVERY = 2_500; // milliseconds between two "typing" of ours
-const ECHO_WITHIN = 10_000; // milliseconds; later, the connection is taken for dead
 const CROWD = 40; // people; from here on comings and goings are not written out
 
 // What we want: the name and room to ask for, also after a reconnect.
@@ -24,9 +25,11 @@ let room = "";
 let people = new Map(); // id → person
 let roomList = [];
 let latest = 0; // server's time of the newest message here
-let since = 0; // that of the newest one in the last welcome
-let asked = { ...me }; // name and room the server was last asked for
-let switching = 0; // room changes asked for and not answered
+let since = new Map(); // that of the newest one of each node in the last welcome
+let asked = { n: 0, ...me }; // name and room the server was last asked for
+let inside = false; // it has answered that
+let session = null; // from start on
+let sessionID = ""; // of the session in which that was
 let unread = 0;
 let lastTyping = 0;
 let drawing = false;
@@ -41,90 +44,90 @@ const log = new Log({
   },
 });
 
-const connection = new Connection({
-  url() {
-    asked = { ...me };
-    const url = new URL("chat", document.baseURI);
-    url.protocol = url.protocol.replace("http", "ws");
-    url.hash = "";
-    url.search = new URLSearchParams(me);
-    return url;
-  },
-  onMessage(message) {
-    // What was under way when we left a room may come after the next one's welcome.
-    if (message.t !== "welcome" && (message.room ?? room) !== room) return;
-    if (Object.hasOwn(on, message.t)) on[message.t](message); // a newer server may say more
-  },
-  onState(state, detail) {
-    switching = 0;
-    view.connection(state, detail);
-    view.gone(state === "closed" ? detail : null);
-    if (state !== "open") view.nobodyTyping();
-    if (state === "closed") outbox.refused(room, true);
-    log.pending(outbox.in(room));
-  },
-});
+// The session. It outlives its connections: only when it is another one, after the
+// server was restarted or we were away for too long, do we have to say who we are.
+
+function changed(state) {
+  wire.show(state);
+  view.gone(state.status === "closed" ? state.lastClose.reason : null);
+  if (state.status !== "open") view.nobodyTyping();
+  if (state.status === "closed") outbox.closed();
+  if (state.session !== sessionID) {
+    sessionID = state.session;
+    outbox.renew();
+    enter();
+  }
+  pending();
+}
+
+// enter asks for the room and name we want.
+function enter() {
+  asked = { n: asked.n + 1, name: me.name, room: me.room };
+  inside = false;
+  session.send("enter", asked);
+}
 
 // From the server
 
 const on = {
   welcome(message) {
-    if (switching > 0) switching--;
-    me.id = message.id;
-    tab.set("id", message.id);
+    if (message.n !== asked.n) return; // another was asked for since
+    inside = true;
     if (me.name === asked.name) remember("name", message.name);
-    if (switching === 0) {
-      // The server may write a room's name differently than we did.
-      if (message.room !== asked.room) outbox.move(asked.room, message.room);
-      if (me.room === asked.room) {
-        remember("room", message.room);
-        address(message.room);
-      }
-      asked.room = message.room;
+    // The server may write a room's name differently than we did.
+    if (message.room !== asked.room) outbox.move(asked.room, message.room);
+    if (me.room === asked.room) {
+      remember("room", message.room);
+      address(message.room);
     }
+    asked.room = message.room;
+    asked.name = message.name;
     const back = message.room === room && latest > 0;
-    enter(message.room, message.people);
+    show(message.room, message.people);
 
-    since = message.history.at(-1)?.at ?? 0;
+    since = new Map(message.history.map(({ node, at }) => [node, at])); // by time: the last one stays
+    wire.node(message.node);
     const fresh = log.history(message.history);
-    const own = fresh.filter(({ from }) => from.id === me.id);
     for (const { at } of fresh) latest = Math.max(latest, at);
-    if (back && document.hidden) view.title(room, (unread += fresh.length - own.length));
-    outbox.reconcile(room, own);
+    const others = fresh.filter(({ from }) => from.id !== me.id);
+    if (back && document.hidden) view.title(room, (unread += others.length));
+    outbox.said(message.history.map(({ key }) => key));
     // What was wanted while this answer was on its way.
     rename();
     move();
     flush();
   },
 
-  msg(message) {
-    if (message.at <= since) return; // seen in the history, by leaving and coming back at once
+  said(message) {
+    if (message.at <= (since.get(message.node) ?? 0)) return; // seen in the history, by leaving and coming back at once
     latest = Math.max(latest, message.at);
     view.stopped(message.from.id);
     log.add(message);
     if (message.from.id === me.id) {
-      outbox.echoed(room, message);
+      outbox.said([message.key]);
       flush();
     } else if (document.hidden) {
       view.title(room, ++unread);
     }
   },
 
-  join({ who }) {
+  // The next are about people.
+
+  joined({ who }) {
     const known = people.has(who.id);
     people.set(who.id, who);
     if (!known && who.id !== me.id && people.size < CROWD) log.notice(`${who.name} joined`);
     draw();
   },
 
-  leave({ who }) {
+  left({ who }) {
     view.stopped(who.id);
     if (who.id === me.id || !people.delete(who.id)) return;
     if (people.size < CROWD) log.notice(`${who.name} left`);
     draw();
   },
 
-  rename({ who, was }) {
+  renamed({ who, was }) {
     people.set(who.id, who);
     if (who.id === me.id && me.name === asked.name) {
       asked.name = who.name; // perhaps tidied by the server
@@ -143,10 +146,18 @@ const on = {
     draw();
   },
 
-  error({ text }) {
+  // And these about what we have said.
+
+  unsaid({ key, why }) {
+    if (why) view.toast(why);
+    outbox.refused(key, why);
+    flush();
+  },
+
+  wrong({ event, n, text }) {
     view.toast(text);
-    if (switching > 0) {
-      switching--;
+    if (event === "enter" && n === asked.n) {
+      inside = true; // where we were
       asked.room = room;
       remember("room", room);
       address(room);
@@ -156,14 +167,16 @@ const on = {
       asked.name = mine.name;
       remember("name", mine.name);
     }
-    outbox.refused(room);
     flush();
   },
+
+  // The server had more for us than it keeps: the room tells it anew.
+  $gap: enter,
 };
 
-// enter makes name the room we are in; coming back to the same one after a
-// lost connection keeps the conversation and only brings it up to date.
-function enter(name, list) {
+// show makes name the room we are in; the same one again keeps the conversation
+// and only brings it up to date.
+function show(name, list) {
   people = new Map(list.map((person) => [person.id, person]));
   if (name !== room) {
     room = name;
@@ -181,8 +194,8 @@ function enter(name, list) {
 
 // say takes text into the outbox; false leaves it in the composer.
 function say(text) {
-  if (switching > 0 || !room) return false;
-  if (!outbox.add(room, text.replaceAll("\r\n", "\n"), latest)) {
+  if (!room || me.room !== room) return false;
+  if (!outbox.add(room, text.replaceAll("\r\n", "\n"))) {
     view.toast("Too many messages are waiting to be sent. Your text is kept.");
     return false;
   }
@@ -192,35 +205,40 @@ function say(text) {
   return true;
 }
 
+// flush gives the session what is to be said here. It waits there for a connection.
 function flush() {
-  if (connection.isOpen && switching === 0) {
-    for (let item; (item = outbox.next(room)); ) connection.send({ t: "say", text: item.text });
+  if (inside) {
+    for (let item; (item = outbox.next(room)); ) session.send("say", { room, key: item.key, text: item.text });
   }
-  log.pending(outbox.in(room));
+  pending();
   draw();
+}
+
+function pending() {
+  const open = session?.state.status === "open";
+  log.pending(outbox.in(room).map((item) => ({ ...item, away: item.away && open })));
+  wire.waiting(outbox.size);
 }
 
 function typed(text) {
   tab.set("draft", text);
-  if (text.trim() === "" || Date.now() - lastTyping < TYPING_EVERY) return;
+  if (text.trim() === "" || Date.now() - lastTyping < TYPING_EVERY || session?.state.status !== "open") return;
   lastTyping = Date.now();
-  connection.send({ t: "typing" });
+  session.send("typing");
 }
 
 function rename() {
-  if (me.name === asked.name || !connection.send({ t: "name", name: me.name })) return;
+  if (!inside || me.name === asked.name) return;
   asked.name = me.name;
+  session.send("name", { name: me.name });
 }
 
 function move() {
-  if (me.room === asked.room) return;
-  if (connection.send({ t: "room", room: me.room })) {
-    asked.room = me.room;
-    switching++;
-  } else {
-    enter(me.room, []); // shown empty until the server answers
-    log.pending(outbox.in(room));
-  }
+  if (!session || me.room === asked.room) return;
+  enter();
+  if (session.state.status === "open") return;
+  show(me.room, []); // shown empty until the server answers
+  pending();
 }
 
 function remember(what, value) {
@@ -265,11 +283,7 @@ document.addEventListener("visibilitychange", () => {
   view.title(room, (unread = 0));
 });
 
-// An echo that does not come means a connection that only looks open.
-setInterval(() => connection.isOpen && outbox.overdue(ECHO_WITHIN) && connection.retry(), 1_000);
-
-document.getElementById("pill-retry").addEventListener("click", () => connection.retry());
-document.getElementById("rejoin").addEventListener("click", () => connection.retry());
+document.getElementById("rejoin").addEventListener("click", () => session.reconnect());
 
 document.getElementById("rename").addEventListener("click", () =>
   view.door({ name: me.name, room, inside: true }, (name) => {
@@ -302,8 +316,16 @@ view.drawer();
 view.composer({ draft: tab.get("draft") ?? "", onText: typed, onSend: say });
 
 function start() {
-  enter(me.room, []);
-  connection.retry();
+  show(me.room, []);
+  session = connect("chat", { client: me.id, transports: wire.wanted() });
+  session.on("*", (message, event) => {
+    // What was under way when we left a room may come after the next one's welcome.
+    if (event !== "welcome" && (message?.room ?? room) !== room) return;
+    if (Object.hasOwn(on, event)) on[event](message); // a newer server may say more
+  });
+  session.watch(changed);
+  wire.control(session);
+  changed(session.state);
   view.focus();
 }
 

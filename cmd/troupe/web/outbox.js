@@ -1,20 +1,21 @@
-// Messages the server has not sent back yet, oldest first.
+// Messages that have not come back from the server yet, oldest first.
 //
-// An item leaves the outbox only when its echo is seen, live or in a room's
-// history, or when the person throws it away. It survives a reload.
+// An item is given to the session once, which brings it to the server once, over
+// whatever connections. Only when there is a new session, after a reload or a
+// restart of the server, is it given again: the key it was born with has the room
+// say it once. It leaves when the room has said it, or when the person throws it
+// away, and survives a reload.
 
 const BOUND = 50; // items kept
-const WINDOW = 8; // items on their way at once
-const TRIES = 3;
 
 export class Outbox {
   #items;
   #save;
 
   constructor(items, save) {
-    // Whatever was on its way before a reload may or may not have arrived.
     this.#items = items;
     this.#save = save;
+    this.renew();
   }
 
   in(room) {
@@ -25,65 +26,53 @@ export class Outbox {
     return new Set(this.#items.map((item) => item.room));
   }
 
-  // add keeps text for room; false when the outbox is full. latest is the
-  // server's time of the newest message seen there: the echo must be newer.
-  add(room, text, latest) {
+  get size() {
+    return this.#items.length;
+  }
+
+  // add keeps text for room; false when the outbox is full.
+  add(room, text) {
     if (this.#items.length >= BOUND) return false;
-    this.#items.push({ key: crypto.getRandomValues(new Uint32Array(2)).join("-"), room, text, after: latest, tries: 0, away: false, failed: false });
+    this.#items.push({ key: crypto.getRandomValues(new Uint32Array(2)).join("-"), room, text, away: false, failed: false });
     this.#save(this.#items);
     return true;
   }
 
-  // next gives an item to send now, if one may be sent, and counts it as away.
+  // next gives an item for the session, if there is one, and counts it as away.
   next(room) {
-    const items = this.in(room);
-    if (items.filter((item) => item.away).length >= WINDOW) return null;
-    const item = items.find((item) => !item.away && !item.failed);
-    if (!item) return null;
-    if (item.tries >= TRIES) {
-      item.failed = true;
-      this.#save(this.#items);
-      return this.next(room);
-    }
-    item.away = true;
-    item.tries++;
-    item.since = Date.now();
-    this.#save(this.#items);
+    const item = this.in(room).find((item) => !item.away && !item.failed);
+    if (item) item.away = true;
     return item;
   }
 
-  // echoed takes out the item that came back live. Echoes keep our order, so
-  // should the server have tidied the text, it is the oldest one away.
-  echoed(room, { text, at }) {
-    const away = this.in(room).filter((item) => item.away || item.failed);
-    this.#take(away.find((item) => item.text === text) ?? away.find((item) => item.away), at);
+  // renew is a new session: what the last one was given may have arrived or not.
+  renew() {
+    for (const item of this.#items) item.away = false;
   }
 
-  // reconcile takes out what our own part of a history shows to have arrived,
-  // and lets the rest be sent again.
-  reconcile(room, own) {
-    for (const { text, at } of own) {
-      this.#take(this.in(room).find((item) => item.tries > 0 && item.text === text && at > item.after), at);
-    }
-    for (const item of this.in(room)) item.away = false;
+  // said is what a room has said, to be found here or not.
+  said(keys) {
+    const known = new Set(keys);
+    this.#items = this.#items.filter((item) => !known.has(item.key));
     this.#save(this.#items);
   }
 
-  // overdue says whether an item has been away for longer than ms.
-  overdue(ms) {
-    return this.#items.some((item) => item.away && Date.now() - item.since > ms);
+  // refused marks an item as the person's affair: the server has said no. Without
+  // a reason it only came too early, or too late.
+  refused(key, why) {
+    const item = this.#items.find((item) => item.key === key && item.away);
+    if (item) Object.assign(item, { away: false, failed: why !== "" });
+    this.#save(this.#items);
   }
 
-  // refused marks the oldest item on its way, or all of them: the server said
-  // no, so only the person may send them again.
-  refused(room, all = false) {
-    const away = this.in(room).filter((item) => item.away);
-    for (const item of all ? away : away.slice(0, 1)) Object.assign(item, { away: false, failed: true });
+  // closed is the end of the session without another to come.
+  closed() {
+    for (const item of this.#items) if (item.away) Object.assign(item, { away: false, failed: true });
     this.#save(this.#items);
   }
 
   again(key) {
-    for (const item of this.#items) if (item.key === key) Object.assign(item, { failed: false, away: false, tries: Math.min(item.tries, 1) });
+    for (const item of this.#items) if (item.key === key) Object.assign(item, { failed: false, away: false });
     this.#save(this.#items);
   }
 
@@ -95,14 +84,6 @@ export class Outbox {
   // move follows a room whose name the server wrote differently.
   move(from, to) {
     for (const item of this.in(from)) item.room = to;
-    this.#save(this.#items);
-  }
-
-  #take(item, at) {
-    if (!item) return;
-    this.#items = this.#items.filter((other) => other !== item);
-    // One echo answers one item, even when the next says the same words.
-    for (const other of this.in(item.room)) other.after = Math.max(other.after, at);
     this.#save(this.#items);
   }
 }

@@ -1,5 +1,5 @@
-// Everything around the conversation: rooms, people, the state of the
-// connection, who is typing, the composer's manners, the drawer and the door.
+// Everything around the conversation: rooms, people, who is typing, the
+// composer's manners, the drawer and the door.
 
 import * as text from "./text.js";
 
@@ -55,32 +55,7 @@ export function me(id, name) {
   $("me-name").textContent = name;
 }
 
-// The connection
-
-let ticking = 0;
-
-// connection shows the state; until is the time of the next try.
-export function connection(state, until) {
-  const pill = $("pill");
-  if (pill.dataset.state !== state) {
-    const spoken = { open: "Connected", waiting: "Connection lost, trying again", offline: "No network", closed: "Disconnected" }[state];
-    if (spoken) $("announce").textContent = spoken;
-  }
-  pill.dataset.state = state;
-  $("pill-retry").hidden = state !== "waiting" && state !== "offline";
-  clearInterval(ticking);
-  const show = () => ($("pill-text").textContent = label(state, until));
-  show();
-  if (state === "waiting") ticking = setInterval(show, 250);
-}
-
-function label(state, until) {
-  if (state === "open") return "Connected";
-  if (state === "offline") return "No network";
-  if (state === "closed") return "Disconnected";
-  if (state === "waiting") return `Reconnecting in ${Math.max(1, Math.ceil((until - Date.now()) / 1000))} s`;
-  return "Connecting…";
-}
+// The end of the session
 
 export function gone(reason) {
   $("gone").hidden = reason === null;
