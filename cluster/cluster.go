@@ -57,6 +57,7 @@ type Cluster struct {
 	tellers  tellers
 	services sync.Map // of service by its name
 
+	leaveTime time.Duration // see [mostLeaveTime]
 }
 
 var _ actors.Cluster = (*Cluster)(nil)
@@ -71,7 +72,7 @@ func New(cfg Config) (*Cluster, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	cl := &Cluster{cfg: cfg, log: supervisor.Bounded(cfg.Logger), base: time.Now(), process: uuid.NewString(), provider: cfg.Provider}
+	cl := &Cluster{cfg: cfg, log: supervisor.Bounded(cfg.Logger), base: time.Now(), process: uuid.NewString(), provider: cfg.Provider, leaveTime: mostLeaveTime}
 	cl.all.Store(noPeers())
 	cl.self.Store(&plane.Node{Name: cfg.Name})
 	cl.messages = pipe.NewMessages(cfg.Codec)
@@ -146,9 +147,9 @@ func (cl *Cluster) Draining() {
 	cl.control.note(func(w *news) { w.draining = true })
 }
 
-// leaveTime is how long at most the others may take to hear from this node that it leaves,
+// mostLeaveTime is how long at most the others may take to hear from this node that it leaves,
 // and then from its provider, where the context gives longer.
-const leaveTime = 3 * time.Second
+const mostLeaveTime = 3 * time.Second
 
 // Leave is the runtime's.
 func (cl *Cluster) Leave(ctx context.Context) error {
@@ -160,7 +161,7 @@ func (cl *Cluster) Leave(ctx context.Context) error {
 		if len(cl.peers().byNode) > 0 {
 			cl.farewell(ctx)
 		}
-		last, cancel := context.WithTimeout(ctx, leaveTime)
+		last, cancel := context.WithTimeout(ctx, cl.leaveTime)
 		err = cl.provider.Leave(last)
 		cancel()
 		if errors.Is(err, membership.ErrNotRunning) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
@@ -225,7 +226,7 @@ func (cl *Cluster) end() {
 // farewell has the others told, behind all else, that this node leaves, and waits until
 // they have heard it.
 func (cl *Cluster) farewell(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, leaveTime)
+	ctx, cancel := context.WithTimeout(ctx, cl.leaveTime)
 	defer cancel()
 	left := make(chan struct{})
 	c := cl.control

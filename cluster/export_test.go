@@ -5,6 +5,9 @@ import "time"
 // PipeLimit is how long a lane may be silent, before the runtime has begun.
 func (cl *Cluster) PipeLimit(d time.Duration) { cl.control.reach.limit = d }
 
+// LeaveTime is how long others may take to hear that this node leaves, before it does.
+func (cl *Cluster) LeaveTime(d time.Duration) { cl.leaveTime = d }
+
 // Links is how many actors here are known to watch some there, and the other way.
 func (cl *Cluster) Links() (ours, there int) {
 	for _, p := range cl.peers().byNode {

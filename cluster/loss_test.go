@@ -315,6 +315,7 @@ func TestANodeLeaves(t *testing.T) {
 	for i := range many {
 		c.rt.System().Root.Send(to, Hit{i})
 	}
+	c.cl.LeaveTime(patience)
 	c.stop()
 	for i := range many {
 		if m := <-got; m.message != (Hit{i}) {
@@ -324,11 +325,19 @@ func TestANodeLeaves(t *testing.T) {
 	a.sees(2)
 	b.sees(2)
 	for _, n := range []*node{a, b} {
+		var end cluster.NodeEvent
 		eventually(t, func() bool {
 			n.mu.Lock()
 			defer n.mu.Unlock()
-			return slices.ContainsFunc(n.events, func(e cluster.NodeEvent) bool { return e.Node == "c" && e.Cause == "left" })
-		}, "%s does not hear that c has left", n.name)
+			at := slices.IndexFunc(n.events, func(e cluster.NodeEvent) bool { return e.Node == "c" && !e.Up })
+			if at >= 0 {
+				end = n.events[at]
+			}
+			return at >= 0
+		}, "%s does not hear of the end of c", n.name)
+		if end.Cause != "left" {
+			t.Error(n.name, "hears", end)
+		}
 	}
 	a.stop()
 	b.stop()
