@@ -1,12 +1,40 @@
 package cluster
 
-import "time"
+import (
+	"time"
+
+	"github.com/troupe-actors/troupe/cluster/internal/lane"
+)
 
 // PipeLimit is how long a lane may be silent, before the runtime has begun.
 func (cl *Cluster) PipeLimit(d time.Duration) { cl.control.reach.limit = d }
 
 // LeaveTime is how long others may take to hear that this node leaves, before it does.
 func (cl *Cluster) LeaveTime(d time.Duration) { cl.leaveTime = d }
+
+// Mute has nothing said to other nodes, but kept, until speak is called.
+func (cl *Cluster) Mute() (speak func()) {
+	all := cl.peers().byNode
+	for _, p := range all {
+		p.saying.Lock()
+	}
+	return func() {
+		for _, p := range all {
+			p.saying.Unlock()
+			p.look()
+		}
+	}
+}
+
+// Waits is how many bytes wait for other nodes.
+func (cl *Cluster) Waits() (n int) {
+	for _, p := range cl.peers().byNode {
+		p.mu.Lock()
+		n += p.out.Held(lane.Message) + p.out.Held(lane.Control)
+		p.mu.Unlock()
+	}
+	return n
+}
 
 // Links is how many actors here are known to watch some there, and the other way.
 func (cl *Cluster) Links() (ours, there int) {

@@ -184,14 +184,21 @@ func (g *gate) Unmarshal(typ string, data []byte) (any, error) {
 // hold has a node read nothing that comes from another one, until release is called.
 func hold(t *testing.T, from, to *node) (release func()) {
 	t.Helper()
+	reached, release := holdLater(t, from, to)
+	<-reached
+	return release
+}
+
+// holdLater is hold, from when the other node reads what is sent now.
+func holdLater(t *testing.T, from, to *node) (reached <-chan struct{}, release func()) {
+	t.Helper()
 	key := fmt.Sprint(t.Name(), from.name, to.name, time.Now().UnixNano())
 	h := &holding{make(chan struct{}), make(chan struct{})}
 	holds.Store(key, h)
 	release = sync.OnceFunc(func() { close(h.released); holds.Delete(key) })
 	t.Cleanup(release)
 	from.rt.System().Root.Send(&actor.PID{Address: to.rt.System().Address(), Id: "nobody"}, Hold{key})
-	<-h.reached
-	return release
+	return h.reached, release
 }
 
 // sees waits until the node knows so many, itself included.

@@ -325,17 +325,7 @@ func TestANodeLeaves(t *testing.T) {
 	a.sees(2)
 	b.sees(2)
 	for _, n := range []*node{a, b} {
-		var end cluster.NodeEvent
-		eventually(t, func() bool {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			at := slices.IndexFunc(n.events, func(e cluster.NodeEvent) bool { return e.Node == "c" && !e.Up })
-			if at >= 0 {
-				end = n.events[at]
-			}
-			return at >= 0
-		}, "%s does not hear of the end of c", n.name)
-		if end.Cause != "left" {
+		if end := n.end("c"); end.Cause != "left" {
 			t.Error(n.name, "hears", end)
 		}
 	}
@@ -343,6 +333,48 @@ func TestANodeLeaves(t *testing.T) {
 	b.stop()
 	if l := losses("c", a, b); len(l) > 0 {
 		t.Error("lost", l)
+	}
+}
+
+// end waits until the node has heard of another's end.
+func (n *node) end(of string) (end cluster.NodeEvent) {
+	n.Helper()
+	eventually(n.T, func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		at := slices.IndexFunc(n.events, func(e cluster.NodeEvent) bool { return e.Node == of && !e.Up })
+		if at >= 0 {
+			end = n.events[at]
+		}
+		return at >= 0
+	}, "%s does not hear of the end of %s", n.name, of)
+	return end
+}
+
+// Who leaves waits until that is heard, however long what came in the same packet takes.
+func TestALeaveIsHeard(t *testing.T) {
+	w := found(t, "a", "b")
+	a, b := w.nodes[0], w.nodes[1]
+	b.cl.LeaveTime(patience)
+	w.kept()
+	eventually(t, func() bool { return b.cl.Waits() == 0 }, "b is not quiet")
+	speak := b.cl.Mute()
+	reached, release := holdLater(t, b, a)
+	waits := b.cl.Waits()
+	left := make(chan struct{})
+	go func() { defer close(left); b.stop() }()
+	eventually(t, func() bool { return b.cl.Waits() > waits }, "b does not leave")
+	speak()
+	<-reached
+	select {
+	case <-left:
+		t.Error("it has left, and nobody has heard it")
+	case <-time.After(300 * time.Millisecond): // as long as it lasts to be wrong
+	}
+	release()
+	<-left
+	if end := a.end("b"); end.Cause != "left" {
+		t.Error("a hears", end)
 	}
 }
 

@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -176,7 +175,7 @@ func (p *peer) take(m *clusterpb.Packet) {
 			p.records.Add(1)
 		}
 		p.mu.Lock()
-		p.in.Handled(records.Cost)
+		p.in.Handled(records)
 		due := p.dueLocked()
 		p.mu.Unlock()
 		p.lookBy(due)
@@ -194,7 +193,7 @@ func (p *peer) end() (lost [][]byte) {
 	p.mu.Lock()
 	p.out.End(func(record []byte, _ bool) { lost = append(lost, record) })
 	p.late = nil
-	last, owed := p.in.Ack(math.MaxInt64) // a node that leaves waits for it
+	last, owed := p.in.Last() // a node that leaves waits for it
 	p.mu.Unlock()
 	if owed {
 		p.cl.pipe.Send(p.node.Addr, p.packet(last))

@@ -25,7 +25,7 @@ func through(tb testing.TB, s *Sender, r *Receiver, now time.Duration, n int) {
 		for b, ok := records.Next(); ok; b, ok = records.Next() {
 			got += len(b)
 		}
-		r.Handled(records.Cost)
+		r.Handled(records)
 		if ack, ok := r.Ack(now); ok {
 			if err := s.Acked(now, ack); err != nil {
 				tb.Fatal(err)

@@ -19,8 +19,8 @@
 //     again, and both ends are driven: Next and Ack called when they are Due.
 //     But for what a Receiver whose MaxRecordBytes is less than the Sender's finds
 //     too large: that it drops, says so ([Records].TooLarge), and goes on.
-//   - A record is acknowledged only after Take has handed it out. That says nothing
-//     of what came of it then.
+//   - A record is acknowledged only after it was [Receiver.Handled]: what that means its
+//     owner says.
 //   - What a Sender holds is bounded for each [Class] (see [Config]), by the memory
 //     it takes and not by the bytes of the records. One class never takes the
 //     other's room.

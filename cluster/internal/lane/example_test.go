@@ -34,7 +34,7 @@ func Example() {
 		for record, ok := records.Next(); ok; record, ok = records.Next() {
 			fmt.Printf("%s\n", record)
 		}
-		r.Handled(records.Cost)
+		r.Handled(records)
 	}
 	now += lane.AckDelay
 	if ack, ok := r.Ack(now); ok {

@@ -37,6 +37,6 @@ type Packet struct {
 	Kind  Kind
 	Seq   uint64 // frames are numbered from 1
 	Frame []byte
-	Ack   uint64 // all frames up to this one have been taken
+	Ack   uint64 // all frames up to this one have been handled
 	Limit uint64 // the frames sent since the beginning may cost this much in all
 }

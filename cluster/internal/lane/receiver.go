@@ -11,7 +11,8 @@ type Receiver struct {
 
 	taken   uint64 // the last frame taken
 	cost    uint64 // of all that were taken
-	handled uint64 // as far as it was handled
+	done    uint64 // the last frame handled
+	handled uint64 // the cost of all that were
 
 	joined  []byte // the beginning of a record that goes on in the next frame
 	joining bool
@@ -43,9 +44,6 @@ const HeadBytes = 4 << 10
 // the packet's frame, or in memory of their own: the Receiver does not touch them
 // again, and they last as long as the frame.
 type Records struct {
-	// Cost is what they cost of the window: for Handled, also if there is no record.
-	Cost int
-
 	// TooLarge is the size of a record larger than MaxRecordBytes that has ended with
 	// this packet, or 0. It was dropped: its bytes are not handed out.
 	TooLarge uint64
@@ -56,6 +54,8 @@ type Records struct {
 	joined []byte // the first one, if it came in pieces
 	whole  bool
 	rest   []byte // checked
+
+	frame, cost uint64 // the frame they came in, and the cost of all up to it; 0: nothing came
 }
 
 // Next takes the next record off.
@@ -75,8 +75,8 @@ func (r *Records) Next() ([]byte, bool) {
 }
 
 // Take takes a packet that a Sender's Next made, and hands out the records that are
-// whole with it. Then Ack may have something. The frame must not change as long as
-// its records are used. The error is ErrWrongLane or a *PeerError; nothing has
+// whole with it. Then Ack may have something, and Handled is to be called, whether there
+// are records or not. The frame must not change as long as its records are used. The error is ErrWrongLane or a *PeerError; nothing has
 // changed then.
 func (r *Receiver) Take(now time.Duration, p Packet) (Records, error) {
 	if p.ID != r.id {
@@ -114,15 +114,15 @@ func (r *Receiver) Take(now time.Duration, p Packet) (Records, error) {
 
 // open takes the next frame, or says what is wrong with it.
 func (r *Receiver) open(b []byte) (Records, string) {
-	cost := len(b) + FrameCost
-	if r.cost+uint64(cost) > r.told {
+	cost := r.cost + uint64(len(b)+FrameCost)
+	if cost > r.told {
 		return Records{}, "there was no credit for it"
 	}
 	first, last, wrong := layout(b, r.joining)
 	if wrong != "" {
 		return Records{}, wrong
 	}
-	records := Records{Cost: cost, rest: b[:last]}
+	records := Records{rest: b[:last], frame: r.taken + 1, cost: cost}
 	if r.joining {
 		_, _, size := head(b)
 		r.join(b[size:first])
@@ -136,8 +136,7 @@ func (r *Receiver) open(b []byte) (Records, string) {
 		_, _, size := head(b[last:])
 		r.joined, r.joining = append(r.joined, b[last+size:]...), true
 	}
-	r.taken++
-	r.cost += uint64(cost)
+	r.taken, r.cost = records.frame, cost
 	return records, ""
 }
 
@@ -157,17 +156,20 @@ func (r *Receiver) join(piece []byte) {
 	}
 }
 
-// Handled gives back credit: the records of one or more Takes, of this Cost in all, are
-// done with. Then Ack may have something.
-func (r *Receiver) Handled(cost int) {
-	if cost < 0 || uint64(cost) > r.cost-r.handled {
-		panic("lane: more was handled than taken")
+// Handled says that the records of a Take are done with, and all before them: now they are
+// acknowledged, and there is credit for more. Then Ack may have something.
+func (r *Receiver) Handled(records Records) {
+	if records.frame <= r.done {
+		return
 	}
-	r.handled += uint64(cost)
+	r.done, r.handled = records.frame, records.cost
+	if !r.owed { // it was acknowledged without them
+		r.owe(0)
+	}
 }
 
-// Remind makes an acknowledgement due at once: who takes long over what has come may let
-// the Sender know that it is there.
+// Remind makes an acknowledgement due at once, though there is nothing new to acknowledge:
+// who takes long over what has come may let the Sender know that it is there.
 func (r *Receiver) Remind() { r.owe(0) }
 
 // Ack is the packet for the Sender, if there is one now.
@@ -175,12 +177,22 @@ func (r *Receiver) Ack(now time.Duration) (Packet, bool) {
 	if due, ok := r.Due(); !ok || now < due {
 		return Packet{}, false
 	}
-	p := Packet{ID: r.id, Kind: KindAck, Ack: r.taken, Limit: r.handled + r.window}
+	p := Packet{ID: r.id, Kind: KindAck, Ack: r.done, Limit: r.handled + r.window}
 	if r.gap > r.taken {
 		p.Kind = KindMissing
 	}
 	r.told, r.owed, r.gap = p.Limit, false, 0
 	return p, true
+}
+
+// Last acknowledges all that was taken, be it handled or not: for one that will take no
+// more. It is false if that was done before.
+func (r *Receiver) Last() (Packet, bool) {
+	if r.taken == r.done && !r.owed {
+		return Packet{}, false
+	}
+	r.done, r.handled, r.owed = r.taken, r.cost, true
+	return r.Ack(r.due)
 }
 
 // Due says when Ack may have a packet though nothing else happens: in the past or now

@@ -16,17 +16,13 @@ func TestAGapIsToldOnce(t *testing.T) {
 		mustAppend(t, s, Message, 10)
 		packets = append(packets, drain(s, 0)...)
 	}
-	if _, err := r.Take(0, packets[0]); err != nil {
-		t.Fatal(err)
-	}
+	mustTake(t, r, 0, packets[0])
 	if _, ok := r.Ack(AckDelay - 1); !ok { // all of the window beyond FirstCredit
 		t.Fatal("the first limit waits")
 	}
 	var acks []Packet
 	for _, p := range packets[3:] {
-		if _, err := r.Take(0, p); err != nil {
-			t.Fatal(err)
-		}
+		mustTake(t, r, 0, p)
 		if ack, ok := r.Ack(0); ok {
 			acks = append(acks, ack)
 		}
@@ -34,9 +30,7 @@ func TestAGapIsToldOnce(t *testing.T) {
 	if len(acks) != 1 || acks[0].Kind != KindMissing || acks[0].Ack != 1 {
 		t.Fatalf("%+v", acks)
 	}
-	if _, err := r.Take(0, packets[1]); err != nil {
-		t.Fatal(err)
-	}
+	mustTake(t, r, 0, packets[1])
 	if late, ok := r.Ack(AckDelay); !ok || late.Kind != KindAck || late.Ack != 2 {
 		t.Fatalf("after the gap was told: %+v, %v", late, ok)
 	}
@@ -99,7 +93,7 @@ func TestPiecesTooLargeAreDropped(t *testing.T) {
 		if _, more := records.Next(); more {
 			t.Errorf("piece %d: another record", i)
 		}
-		r.Handled(records.Cost)
+		r.Handled(records)
 		r.Ack(0)
 	}
 }
@@ -128,7 +122,7 @@ func TestWhatIsTooLargeCostsNothingElse(t *testing.T) {
 			if n := len(records.Head); n != 0 && (records.TooLarge == 0 || n != HeadBytes) || n == 0 && records.TooLarge > 0 {
 				t.Errorf("%d bytes of one of %d", n, records.TooLarge)
 			}
-			r.Handled(records.Cost)
+			r.Handled(records)
 		}
 		if ack, ok := r.Ack(now + AckDelay); ok {
 			mustAck(t, s, now+AckDelay, ack)
@@ -151,13 +145,66 @@ func TestWhatIsWorkedOnIsToldAgain(t *testing.T) {
 	for range 3 {
 		r.Remind()
 		ack, ok := r.Ack(0)
-		if !ok || ack.Kind != KindAck || ack.Ack != 1 {
+		if !ok || ack.Kind != KindAck || ack.Ack != 0 {
 			t.Fatalf("%+v, %v", ack, ok)
 		}
 		mustAck(t, s, 0, ack)
 		if got := drain(s, 0); got != nil {
 			t.Fatalf("sends %v", numbers(got))
 		}
+	}
+}
+
+// What is taken is acknowledged when it was handled, at once if that took long: or when
+// no more is taken.
+func TestWhatIsHandledIsAcknowledged(t *testing.T) {
+	for name, last := range map[string]bool{"handled": false, "the last": true} {
+		t.Run(name, func(t *testing.T) {
+			s, r := newPair(t, Config{ID: 1})
+			var taken []Records
+			for range 3 {
+				mustAppend(t, s, Message, 10)
+				for _, p := range drain(s, 0) {
+					records, err := r.Take(0, p)
+					if err != nil {
+						t.Fatal(err)
+					}
+					taken = append(taken, records)
+				}
+			}
+			acked := func(now time.Duration, want uint64) {
+				t.Helper()
+				ack, ok := r.Ack(now)
+				if !ok || ack.Ack != want {
+					t.Fatalf("%+v %v, want %d", ack, ok, want)
+				}
+				mustAck(t, s, now, ack)
+			}
+			acked(AckDelay, 0)
+			if ack, ok := r.Ack(time.Hour); ok {
+				t.Fatalf("%+v", ack)
+			}
+			if last {
+				ack, ok := r.Last()
+				if !ok || ack.Ack != 3 {
+					t.Fatalf("%+v %v", ack, ok)
+				}
+				mustAck(t, s, 0, ack)
+				if ack, ok := r.Last(); ok {
+					t.Errorf("%+v", ack)
+				}
+			}
+			r.Handled(taken[1])
+			r.Handled(taken[0])
+			if !last {
+				acked(AckDelay, 2)
+				r.Handled(taken[2])
+				acked(AckDelay, 3)
+			}
+			if ack, ok := r.Ack(time.Hour); ok || s.waiting() {
+				t.Errorf("%+v, waiting %v", ack, s.waiting())
+			}
+		})
 	}
 }
 

@@ -25,6 +25,16 @@ func mustAppend(t *testing.T, s *Sender, c Class, n int) {
 	}
 }
 
+// mustTake takes a packet, and handles what comes of it.
+func mustTake(t *testing.T, r *Receiver, now time.Duration, p Packet) {
+	t.Helper()
+	records, err := r.Take(now, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Handled(records)
+}
+
 func mustAck(t *testing.T, s *Sender, now time.Duration, p Packet) {
 	t.Helper()
 	p.ID = 1
@@ -308,9 +318,7 @@ func TestAProbeIsAnswered(t *testing.T) {
 		}
 		mustAppend(t, s, Message, 10)
 		for _, p := range drain(s, now) {
-			if _, err := r.Take(now, p); err != nil {
-				t.Fatal(err)
-			}
+			mustTake(t, r, now, p)
 		}
 		ack, _ = r.Ack(now + AckDelay)
 		mustAck(t, s, now, ack)

@@ -30,9 +30,9 @@ type world struct {
 	cfg  Config
 	s    *Sender
 	r    *Receiver
-	in   [][]byte // what was committed
-	out  int      // how much of it came out
-	open int      // bytes taken and not handled
+	in   [][]byte      // what was committed
+	out  int           // how much of it came out
+	busy time.Duration // what has come is handled then
 
 	pipe  pipe
 	last  [2]time.Duration // when the last packet of each direction arrives
@@ -160,8 +160,11 @@ func (w *world) bounded() {
 			w.Fatalf("%d bytes of class %d are held", held, c)
 		}
 	}
-	if w.open > w.cfg.WindowBytes {
-		w.Fatalf("%d bytes are taken and not handled", w.open)
+	if open := w.r.cost - w.r.handled; open > uint64(w.cfg.WindowBytes) {
+		w.Fatalf("%d bytes are taken and not handled", open)
+	}
+	if w.s.acked > w.r.done {
+		w.Fatalf("frame %d is acknowledged, %d were handled", w.s.acked, w.r.done)
 	}
 	if len(w.r.joined) > w.cfg.MaxRecordBytes {
 		w.Fatalf("%d bytes are joined", len(w.r.joined))
@@ -204,15 +207,10 @@ func (w *world) take(p Packet) {
 		}
 		w.out++
 	}
-	w.open += records.Cost
-	var slow time.Duration
 	if w.pipe.slow > 0 {
-		slow = time.Duration(w.rng.Int64N(int64(w.pipe.slow)))
+		w.busy = max(w.busy, w.now+time.Duration(w.rng.Int64N(int64(w.pipe.slow))))
 	}
-	w.after(slow, func() {
-		w.open -= records.Cost
-		w.r.Handled(records.Cost)
-	})
+	w.after(max(0, w.busy-w.now), func() { w.r.Handled(records) })
 }
 
 // size is that of some record.
