@@ -1,7 +1,9 @@
 package cluster_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -100,4 +102,35 @@ func TestDeadLettersHaveTheirCause(t *testing.T) {
 	release()
 	a.stop()
 	first(a, cluster.ErrLeft, "after this node has left", func() { send(nowhere, wrapperspb.String("last")) })
+}
+
+// Foreign is of no type that b knows.
+type Foreign struct{}
+
+// upset panics where something cannot be read, and where that is told.
+type upset struct{ slog.Handler }
+
+func (upset) Enabled(context.Context, slog.Level) bool { return true }
+
+func (upset) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "cannot be read") || strings.Contains(r.Message, "panic in what") {
+		panic("the logger's")
+	}
+	return nil
+}
+
+// A logger that panics costs what came in the same packet, and nobody waits for that.
+func TestALoggerThatPanics(t *testing.T) {
+	w := &town{T: t}
+	w.settle("a", func(c *cluster.Config) { c.Codec = cluster.JSON(Hit{}, &Hit{}, Foreign{}) })
+	w.settle("b", func(c *cluster.Config) { c.Logger = slog.New(upset{slog.DiscardHandler}) })
+	a, b := w.nodes[0], w.nodes[1]
+	a.sees(2)
+	b.sees(2)
+	w.kept()
+	eventually(t, func() bool { return a.cl.Waits() == 0 }, "a is not quiet") // what came later would be acknowledged with it
+	to := &actor.PID{Address: b.rt.System().Address(), Id: "nobody"}
+	a.rt.System().Root.Send(to, Foreign{})
+	eventually(t, func() bool { return b.cl.Stats().Unknown > 0 }, "b has not got it")
+	eventually(t, func() bool { return a.cl.Waits() == 0 }, "a waits for what b has taken")
 }

@@ -166,6 +166,7 @@ func (p *peer) take(m *clusterpb.Packet) {
 		if p.wrong(err) {
 			return
 		}
+		defer p.handled(records) // also if a logger panics: its peer would wait for it
 		if records.TooLarge > 0 {
 			p.cl.tooLarge(p, records.TooLarge, records.Head)
 		}
@@ -174,12 +175,16 @@ func (p *peer) take(m *clusterpb.Packet) {
 			p.hear(r)
 			p.records.Add(1)
 		}
-		p.mu.Lock()
-		p.in.Handled(records)
-		due := p.dueLocked()
-		p.mu.Unlock()
-		p.lookBy(due)
 	}
+}
+
+// handled has them acknowledged.
+func (p *peer) handled(records lane.Records) {
+	p.mu.Lock()
+	p.in.Handled(records)
+	due := p.dueLocked()
+	p.mu.Unlock()
+	p.lookBy(due)
 }
 
 // end closes the lanes, once, and gives back the records that the node may not have

@@ -43,14 +43,14 @@
 //
 // # How a loss is made good
 //
-// Frames are numbered from 1. A Receiver takes the next one only; what comes
-// beyond a gap it drops, and says so once for each gap (KindMissing): the Sender
-// then goes back and repeats from there. If nothing is acknowledged for
-// [ProbeAfter] the Sender does not repeat anything, since a pipe that hangs would
-// only pile it up: it sends a probe, a packet without a frame, at intervals that
-// double up to [ProbeMax]. Its answer tells what is missing. So a pipe that keeps
-// the order never carries a frame twice unless one was lost, however slow it is, and
-// one that hangs holds no more than the credit.
+// Frames are numbered from 1. A Receiver takes the next one only; what comes beyond a gap
+// it drops, and says so once for each gap (KindMissing): the Sender then goes back and
+// repeats from the first that was not handled. If nothing is acknowledged for
+// [ProbeAfter] the Sender does not repeat anything, since a pipe that hangs would only
+// pile it up: it sends a probe, a packet without a frame, at intervals that double up to
+// [ProbeMax]. Its answer tells what is missing. So a pipe that keeps the order never
+// carries a frame twice unless one was lost, however slow it is, and one that hangs holds
+// no more than the credit.
 //
 // # Credit
 //

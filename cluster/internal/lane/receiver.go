@@ -55,7 +55,8 @@ type Records struct {
 	whole  bool
 	rest   []byte // checked
 
-	frame, cost uint64 // the frame they came in, and the cost of all up to it; 0: nothing came
+	frame, cost uint64        // the frame they came in, and the cost of all up to it; 0: nothing came
+	due         time.Duration // when it is acknowledged, if it is handled by then
 }
 
 // Next takes the next record off.
@@ -108,7 +109,8 @@ func (r *Receiver) Take(now time.Duration, p Packet) (Records, error) {
 	if wrong != "" {
 		return Records{}, &PeerError{p.Kind, p.Seq, wrong}
 	}
-	r.owe(now + AckDelay)
+	records.due = now + AckDelay
+	r.owe(records.due)
 	return records, nil
 }
 
@@ -163,9 +165,7 @@ func (r *Receiver) Handled(records Records) {
 		return
 	}
 	r.done, r.handled = records.frame, records.cost
-	if !r.owed { // it was acknowledged without them
-		r.owe(0)
-	}
+	r.owe(records.due) // once more, if something was acknowledged meanwhile
 }
 
 // Remind makes an acknowledgement due at once, though there is nothing new to acknowledge:

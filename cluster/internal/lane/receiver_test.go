@@ -133,6 +133,31 @@ func TestWhatIsTooLargeCostsNothingElse(t *testing.T) {
 	}
 }
 
+// An acknowledgement that goes out while a frame is handled is no reason for more of them.
+func TestSlowFramesAreFewAcknowledgements(t *testing.T) {
+	s, r := newPair(t, Config{ID: 1})
+	const frames, each = 1000, AckDelay / 20
+	acks := 0
+	for i := range frames {
+		now := time.Duration(i) * each
+		mustAppend(t, s, Message, 10)
+		for _, p := range drain(s, now) {
+			records, err := r.Take(now, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ack, ok := r.Ack(now); ok {
+				mustAck(t, s, now, ack)
+				acks++
+			}
+			r.Handled(records)
+		}
+	}
+	if acks > frames/10+1 {
+		t.Errorf("%d for %d frames", acks, frames)
+	}
+}
+
 // Who takes long over a frame says so, and it costs nothing.
 func TestWhatIsWorkedOnIsToldAgain(t *testing.T) {
 	s, r := newPair(t, Config{ID: 1})
