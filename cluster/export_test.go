@@ -3,6 +3,8 @@ package cluster
 import (
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"github.com/troupe-actors/troupe/cluster/internal/lane"
 )
 
@@ -34,6 +36,17 @@ func (cl *Cluster) Waits() (n int) {
 		p.mu.Unlock()
 	}
 	return n
+}
+
+// Saying is how actors say what concerns their lives to those of another node, as this one
+// knows it now.
+func (cl *Cluster) Saying(node string) func(to *actor.PID, message any) {
+	for n, p := range cl.peers().byNode {
+		if n.Name == node {
+			return p.System
+		}
+	}
+	return nil
 }
 
 // Links is how many actors here are known to watch some there, and the other way.

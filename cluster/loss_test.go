@@ -218,6 +218,7 @@ func TestAFalseDeath(t *testing.T) {
 	round(t, a, theirs)
 	round(t, b, mine)
 	w.kept()
+	said := b.cl.Saying("a")
 	epoch := b.cl.Self().Epoch
 	w.members.Hide("b", "a")
 	if e := <-ofTheirs; e.Why != actor.TerminatedReason_AddressTerminated {
@@ -246,6 +247,27 @@ func TestAFalseDeath(t *testing.T) {
 	}
 	if len(ofMine)+len(ofTheirs) > 0 {
 		t.Error("somebody ended twice")
+	}
+
+	// One that has begun to watch and to unwatch while b took its new life.
+	one, _ := a.clerk(answers)
+	two, _ := a.clerk(answers)
+	ended := make(chan *actor.Terminated, 2)
+	watcher := b.rt.System().Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
+		if m, ok := ctx.Message().(*actor.Terminated); ok {
+			ended <- m
+		}
+	}))
+	said(one, &actor.Watch{Watcher: watcher})
+	b.cl.Saying("a")(two, &actor.Watch{Watcher: watcher})
+	said(two, &actor.Unwatch{Watcher: watcher})
+	round(t, b, one)
+	if _, there := a.cl.Links(); there != 1 {
+		t.Error("a knows of", there, "watches, want 1")
+	}
+	a.rt.System().Root.Stop(one)
+	if e := <-ended; e.Who.Id != one.Id || e.Why != actor.TerminatedReason_Stopped {
+		t.Error(e)
 	}
 }
 

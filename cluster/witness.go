@@ -85,18 +85,22 @@ func (cl *Cluster) unwatchAll(watcher *actor.PID) {
 // cannot be told of a watch the actor hears of the end now.
 func (p *peer) tellWatch(w watching) {
 	for {
-		is := p.watches.has(w.link())
+		is, err := p.watches.has(w.link()), error(nil)
 		if is {
-			if err := p.tellSystem(p.about(clusterpb.System_WATCH, w)); err != nil {
-				p.refused(err)
-				if p.watches.unwatch(w.link()) {
-					p.cl.terminated(w.watcher, w.watched, actor.TerminatedReason_AddressTerminated)
-				}
-				continue // another may have told it of the watch
+			err = p.tellSystem(p.about(clusterpb.System_WATCH, w))
+		} else { // never lost: there is one for each watch; else the node is lost, and knows of none
+			err = p.post1(&clusterpb.Record{What: &clusterpb.Record_System{System: p.about(clusterpb.System_UNWATCH, w)}})
+		}
+		if heir := p.cl.peers().byNode[p.node]; err != nil && heir != nil && heir != p {
+			p = heir // this node has a new life
+			continue
+		}
+		if is && err != nil {
+			p.refused(err)
+			if p.watches.unwatch(w.link()) {
+				p.cl.terminated(w.watcher, w.watched, actor.TerminatedReason_AddressTerminated)
 			}
-		} else {
-			r := &clusterpb.Record{What: &clusterpb.Record_System{System: p.about(clusterpb.System_UNWATCH, w)}}
-			_ = p.post1(r) // never lost: there is one for each watch; else the node is lost, and knows of none
+			continue // another may have told it of the watch
 		}
 		if p.watches.has(w.link()) == is {
 			return
