@@ -292,8 +292,9 @@ func TestPanicsUnderLoad(t *testing.T) {
 		})
 		var all sync.WaitGroup
 		for range peers {
-			p := s.dial()
+			p, said := s.dial(), make(chan struct{})
 			all.Go(func() {
+				defer close(said)
 				for i := range messages {
 					if err := p.WriteText(strconv.Itoa(i)); err != nil {
 						t.Error(err)
@@ -311,6 +312,7 @@ func TestPanicsUnderLoad(t *testing.T) {
 						return
 					}
 				}
+				<-said             // the last has no reply
 				_ = p.Disconnect() // what it sent before is read all the same
 			})
 		}
