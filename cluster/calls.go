@@ -350,7 +350,7 @@ func (cl *Cluster) work(ctx context.Context, from string, q *clusterpb.Call, f S
 // no more of those than works, and what its node has credit for.
 func (cl *Cluster) answer(p *peer, a *clusterpb.Answer) {
 	err := p.say1(lane.Message, &clusterpb.Record{What: &clusterpb.Record_Answer{Answer: a}})
-	if err == nil || errors.Is(err, lane.ErrEnded) {
+	if err == nil || errors.Is(err, lane.ErrEnded) || errors.Is(err, ErrLeft) {
 		return
 	}
 	p.refused(err)

@@ -301,6 +301,9 @@ func (c *control) send(e plane.Send) {
 		c.cl.log.Error("cluster: a record cannot be sent", "node", e.To.Name, "err", err)
 		return
 	}
+	if _, last := e.Record.(plane.Leave); last {
+		p.leave()
+	}
 	p.mu.Lock()
 	full := len(p.late) > 0 || p.out.Room(lane.Control) < planeRoom
 	p.full = full
@@ -338,6 +341,7 @@ func (cl *Cluster) up(s plane.Seen) {
 	cl.all.Store(ps)
 	cl.cfg.Logger.Info("cluster: a node is up", "node", s.Name, "addr", s.Addr, "epoch", s.Epoch)
 	cl.tellers.node(NodeEvent{Node: s.Node.Name, Addr: s.Addr, Epoch: s.Epoch, Up: true})
+	cl.pipe.Known(s.Addr)
 	cl.met(p)
 }
 

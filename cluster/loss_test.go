@@ -400,6 +400,37 @@ func TestALeaveIsHeard(t *testing.T) {
 	}
 }
 
+// What a node says behind its goodbye nobody would acknowledge: it does not wait for that.
+func TestNothingIsSaidBehindALeave(t *testing.T) {
+	w := found(t, "a", "b")
+	a, b := w.nodes[0], w.nodes[1]
+	to, got := a.clerk(nil)
+	undelivered := b.undelivered()
+	b.cl.LeaveTime(time.Hour)
+	w.kept()
+	eventually(t, func() bool { return b.cl.Waits() == 0 }, "b is not quiet")
+	speak := b.cl.Mute()
+	left := make(chan struct{})
+	go func() { defer close(left); b.stop() }()
+	said := 0
+	eventually(t, func() bool {
+		said++
+		b.rt.System().Root.Send(to, Hit{said})
+		return len(undelivered()) > 0
+	}, "b does not leave")
+	speak()
+	<-left // or its own context ends
+	if end := a.end("b"); end.Cause != "left" {
+		t.Error("a hears", end)
+	}
+	for range said - 1 {
+		<-got
+	}
+	if u := undelivered(); len(u) != 1 || !errors.Is(u[0].Cause, cluster.ErrLeft) || u[0].Message != (Hit{said}) {
+		t.Errorf("%d sent, not delivered %v", said, u)
+	}
+}
+
 // A node that reads nothing costs PeerBytes, and nobody else anything.
 func TestAHungNode(t *testing.T) {
 	w := &town{T: t}

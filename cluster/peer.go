@@ -28,6 +28,7 @@ type peer struct {
 	out   *lane.Sender   // guarded by mu
 	in    *lane.Receiver // guarded by mu
 	full  bool           // the plane waits for room; guarded by mu
+	left  bool           // the last record is in it: this node leaves; guarded by mu
 	late  [][]byte       // of class Control, behind what there was room for; guarded by mu
 	empty chan struct{}  // closed when all is acknowledged; nil: nobody waits; guarded by mu
 
@@ -85,11 +86,14 @@ func (p *peer) isOver() bool {
 }
 
 // put appends a record to the lane, which keeps no part of it. The error is
-// lane.ErrFull, ErrEnded or a *lane.SizeError.
+// lane.ErrFull, ErrEnded, a *lane.SizeError or ErrLeft.
 func (p *peer) put(c lane.Class, record []byte) error {
 	p.mu.Lock()
 	err := lane.ErrFull
-	if c != lane.Control || len(p.late) == 0 {
+	switch {
+	case p.left:
+		err = ErrLeft
+	case c != lane.Control || len(p.late) == 0:
 		err = p.out.Append(c, record)
 	}
 	due, some := p.out.Due()
@@ -107,7 +111,10 @@ func (p *peer) put(c lane.Class, record []byte) error {
 func (p *peer) post(record []byte) error {
 	p.mu.Lock()
 	err := lane.ErrFull
-	if len(p.late) == 0 {
+	switch {
+	case p.left:
+		err = ErrLeft
+	case len(p.late) == 0:
 		err = p.out.Append(lane.Control, record)
 	}
 	if errors.Is(err, lane.ErrFull) {
@@ -222,6 +229,14 @@ func (p *peer) post1(r *clusterpb.Record) error {
 		return err
 	}
 	return p.post(b)
+}
+
+// leave takes no more for the node, which is told that this one leaves: what came behind
+// that nobody would acknowledge.
+func (p *peer) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left = true
 }
 
 // drained waits until the node has acknowledged everything.

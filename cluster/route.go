@@ -41,7 +41,7 @@ func (p *peer) refused(err error) {
 	case errors.Is(err, lane.ErrFull):
 		cl.stats.full.Add(1)
 		cl.log.Warn("cluster: a node takes less than it is sent: what is for it is lost", "node", p.node.Name)
-	case errors.Is(err, lane.ErrEnded):
+	case errors.Is(err, lane.ErrEnded), errors.Is(err, ErrLeft):
 		cl.stats.lost.Add(1)
 	default:
 		cl.stats.unsendable.Add(1)

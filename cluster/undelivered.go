@@ -65,6 +65,8 @@ func causeOf(err error) error {
 		return ErrFull
 	case errors.Is(err, lane.ErrEnded):
 		return ErrNodeLost
+	case errors.Is(err, ErrLeft):
+		return ErrLeft
 	case errors.As(err, &size):
 		return &SizeError{size.Size, size.Max}
 	case errors.Is(err, ErrTooLarge):

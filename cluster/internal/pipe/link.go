@@ -91,6 +91,10 @@ func watching(watcher, watchee *actor.PID) watch {
 	return watch{watcher: watcher.Id, watchee: watchee.Id, request: watcher.RequestId}
 }
 
+func (p *Pipe) watcher(w watch) *actor.PID {
+	return &actor.PID{Address: p.Address(), Id: w.watcher, RequestId: w.request}
+}
+
 // unwatch forgets a watch that has been answered, and tells whether there was one.
 func (l *link) unwatch(watcher, watchee *actor.PID) bool {
 	l.mu.Lock()
@@ -124,6 +128,14 @@ func (l *link) run() {
 	}
 }
 
+// refuse gives back what was pushed. Who watches may have been told, or watch otherwise now.
+func (l *link) refuse(d delivery, cause error) {
+	if m, ok := d.message.(*actor.Watch); ok && !l.unwatch(m.Watcher, d.target) {
+		return
+	}
+	l.wire.refuse(d, cause)
+}
+
 // giveUp closes the queue.
 func (l *link) giveUp() {
 	l.mu.Lock()
@@ -131,12 +143,10 @@ func (l *link) giveUp() {
 	l.queue, l.watches, l.down = nil, nil, true
 	l.mu.Unlock()
 	for w, watchee := range watches {
-		l.wire.lost(&actor.PID{Address: l.wire.p.Address(), Id: w.watcher, RequestId: w.request}, watchee)
+		l.wire.lost(l.wire.p.watcher(w), watchee)
 	}
 	for _, d := range queue {
-		if _, ok := d.message.(*actor.Watch); !ok { // they have been told
-			l.wire.refuse(d, ErrNodeLost)
-		}
+		l.refuse(d, ErrNodeLost)
 	}
 }
 
@@ -217,11 +227,11 @@ func (l *link) write(stream remote.Remoting_ReceiveClient) {
 		var bytes int
 		queue, bytes = l.take(queue)
 		for rest := queue; len(rest) > 0; {
-			m, n := w.next(rest, l.wire)
+			m, n := w.next(rest, l)
 			if m != nil && stream.SendMsg(m) != nil {
 				for _, d := range rest { // no part of a message arrives
 					if d.message != nil {
-						l.wire.refuse(d, ErrNodeLost)
+						l.refuse(d, ErrNodeLost)
 					}
 				}
 				return

@@ -33,6 +33,9 @@ func (s *peers) SendSystemMessage(pid *actor.PID, message any) {
 		return
 	}
 	s.p.carrier.system(pid, message)
+	if _, ok := message.(*actor.Watch); ok {
+		s.p.Known(pid.Address) // it may be since now, and whoever has said so has not found this one
+	}
 }
 
 func (s *peers) Stop(pid *actor.PID) { s.SendSystemMessage(pid, stop) }

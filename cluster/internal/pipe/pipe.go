@@ -150,6 +150,19 @@ func (p *Pipe) Answered(watcher, watched *actor.PID) bool {
 	return p.carrier.answered(watcher, watched)
 }
 
+// Known has the Router of an address, if there is one by now, watch what actors here watch
+// there by the plain protocol: a peer that does not know this node yet, or has given it up,
+// may not answer them.
+func (p *Pipe) Known(address string) {
+	router, ok := p.route(address)
+	if !ok {
+		return
+	}
+	for w, watched := range p.carrier.unanswered(address) {
+		router.System(watched, &actor.Watch{Watcher: p.watcher(w)})
+	}
+}
+
 // Wrong is why there was no connection to an address, or it ended, the last time; nil if
 // there is one, or if that is not known.
 func (p *Pipe) Wrong(address string) error { return p.carrier.wrong(address) }

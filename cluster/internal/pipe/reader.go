@@ -112,9 +112,12 @@ func (s *service) system(target *actor.PID, m any) bool {
 	return true
 }
 
-// terminated tells a local watcher that an actor elsewhere has ended.
+// terminated tells a local watcher that an actor elsewhere has ended: once, and not if its
+// node was lost meanwhile, or a Router watches it now.
 func (p *Pipe) terminated(watcher *actor.PID, m *actor.Terminated) {
-	p.carrier.answered(watcher, m.Who)
+	if !p.carrier.answered(watcher, m.Who) {
+		return
+	}
 	if to, ok := p.system.ProcessRegistry.GetLocal(watcher.Id); ok {
 		to.SendSystemMessage(watcher, m)
 	}

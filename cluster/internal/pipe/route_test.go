@@ -74,6 +74,51 @@ func TestAPeersPIDGoesByItsLanesForAsLongAsItIsAPeer(t *testing.T) {
 	}
 }
 
+// Whom an actor watches there by the plain protocol it watches by the lanes as soon as there
+// are some, and what the plain protocol says of them then is not told, nor that it has ended.
+func TestWhoWatchesBeforeThereAreLanes(t *testing.T) {
+	l := &lane{}
+	var address atomic.Value
+	address.Store("")
+	a := startNode(t, Config{}, func(of string) (Router, bool) { return l, of == address.Load() })
+	b := startNode(t, Config{}, nil)
+	pid := b.system.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
+		if c.Sender() != nil {
+			c.Respond(c.Message())
+		}
+	}))
+	there := actor.NewPID(pid.Address, pid.Id)
+	heard := watcher(t, a, there)
+	round := func() { // all before it is there, and back
+		t.Helper()
+		if _, err := a.system.Root.RequestFuture(actor.NewPID(pid.Address, pid.Id), wrapperspb.String("hi"), patience).Result(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	round()
+	a.Known(pid.Address)
+	if len(l.got) > 0 {
+		t.Fatal(l.got)
+	}
+	address.Store(pid.Address)
+	a.Known(pid.Address)
+	a.Known(pid.Address)
+	if want := []string{"system " + pid.Id + " *actor.Watch"}; !slices.Equal(l.got, want) {
+		t.Fatal(l.got)
+	}
+	address.Store("")
+	again := watcher(t, a, there)
+	round()
+	_ = b.system.Root.StopFuture(pid).Wait()
+	if why := hear(t, again); why != actor.TerminatedReason_Stopped {
+		t.Error(why)
+	}
+	a.Stop()
+	if len(heard)+len(again) > 0 {
+		t.Error("told twice, or of what it watches otherwise")
+	}
+}
+
 type hole struct{}
 
 func (hole) Tell(*actor.PID, actor.ReadonlyMessageHeader, any, *actor.PID) {}

@@ -18,8 +18,9 @@ import (
 type carrier interface {
 	user(pid *actor.PID, header actor.ReadonlyMessageHeader, message any, sender *actor.PID)
 	system(pid *actor.PID, message any)
-	answered(watcher, watchee *actor.PID) bool // see Pipe.Answered
-	wrong(address string) error                // see Pipe.Wrong
+	answered(watcher, watchee *actor.PID) bool      // see Pipe.Answered
+	unanswered(address string) map[watch]*actor.PID // forgets who watches there, and gives them back
+	wrong(address string) error                     // see Pipe.Wrong
 	forget(address string)
 	close() // may be called before stop, and again
 	stop()
@@ -159,9 +160,30 @@ func (w *wire) lost(watcher, watchee *actor.PID) {
 
 func (w *wire) answered(watcher, watchee *actor.PID) bool {
 	w.mu.RLock()
-	l := w.open[watchee.Address]
+	defer w.mu.RUnlock()
+	if l := w.open[watchee.Address]; l != nil && l.unwatch(watcher, watchee) {
+		return true
+	}
+	for _, l := range w.open { // it may call itself otherwise than it is called here
+		if l.unwatch(watcher, watchee) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *wire) unanswered(address string) map[watch]*actor.PID {
+	w.mu.RLock()
+	l := w.open[address]
 	w.mu.RUnlock()
-	return l != nil && l.unwatch(watcher, watchee)
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	watches := l.watches
+	l.watches = nil
+	return watches
 }
 
 // mostFails is of how many addresses it is known why there is no connection.

@@ -31,11 +31,11 @@ type writer struct {
 // next puts the first n of the queue into one message, a *remote.RemoteMessage or a
 // *parcel; nil if none of them could be written. What cannot be is refused, and its
 // message set to nil.
-func (w *writer) next(queue []delivery, wire *wire) (_ any, n int) {
+func (w *writer) next(queue []delivery, l *link) (_ any, n int) {
 	if d := &queue[0]; goesAlone(d) {
 		p, err := newParcel(d)
 		if err != nil {
-			w.refuse(d, err, wire)
+			w.refuse(d, err, l)
 			return nil, 1
 		}
 		return p, 1
@@ -61,7 +61,7 @@ func (w *writer) next(queue []delivery, wire *wire) (_ any, n int) {
 		if err == nil {
 			begin := len(w.bytes)
 			w.bytes, err = proto.MarshalOptions{}.MarshalAppend(w.bytes, m)
-			if err == nil && len(w.bytes)-begin > wire.maximum {
+			if err == nil && len(w.bytes)-begin > l.wire.maximum {
 				err = ErrTooLarge
 			}
 			if err == nil {
@@ -71,7 +71,7 @@ func (w *writer) next(queue []delivery, wire *wire) (_ any, n int) {
 			}
 			w.bytes = w.bytes[:begin]
 		}
-		w.refuse(d, err, wire)
+		w.refuse(d, err, l)
 	}
 	if len(b.Envelopes) == 0 {
 		return nil, n
@@ -79,11 +79,12 @@ func (w *writer) next(queue []delivery, wire *wire) (_ any, n int) {
 	return &remote.RemoteMessage{MessageType: &remote.RemoteMessage_MessageBatch{MessageBatch: b}}, n
 }
 
-func (w *writer) refuse(d *delivery, err error, wire *wire) {
+func (w *writer) refuse(d *delivery, err error, l *link) {
 	if !errors.Is(err, ErrTooLarge) {
 		err = fmt.Errorf("%w: %w", ErrUnsendable, err)
 	}
-	wire.unsendable(*d, err)
+	l.wire.p.unsendable.Add(1)
+	l.refuse(*d, err)
 	d.message = nil
 }
 

@@ -32,8 +32,11 @@ func (s *State) Set(now time.Time, k Kind, name string, here bool) {
 	}
 }
 
-// say puts a record into a peer's lane, or has it wait for room.
+// say puts a record into a peer's lane, or has it wait for room. Behind a Leave there is none.
 func (s *State) say(p *peer, r Record) {
+	if p.lane.left {
+		return
+	}
 	if p.lane.blocked || len(p.lane.said) > 0 {
 		p.lane.said = append(p.lane.said, r)
 		return
@@ -48,6 +51,9 @@ func (s *State) pump() {
 	leaves := s.leaving && !s.tells() // what it tells now, others should hear
 	for _, name := range slices.Sorted(maps.Keys(s.peers)) {
 		p := s.peers[name]
+		if p.lane.left { // it hears no more
+			continue
+		}
 		if p.lane.blocked {
 			blocked = true
 			continue
@@ -62,7 +68,7 @@ func (s *State) pump() {
 			s.pumpChannels(p, k, s.laneBytes)
 			slowestKeeper = min(slowestKeeper, k.at)
 		}
-		if leaves && !p.lane.left && s.toldAll(p) {
+		if leaves && s.toldAll(p) {
 			p.lane.left, s.farewell = true, true
 			s.emit(Send{p.Node, Leave{}})
 		}
@@ -80,7 +86,7 @@ func (s *State) toldAll(p *peer) bool {
 // moreToSend tells whether Take would send more.
 func (s *State) moreToSend() bool {
 	for _, p := range s.peers {
-		if !p.lane.blocked && (!s.toldAll(p) || s.leaving && !p.lane.left && !s.tells()) {
+		if !p.lane.blocked && !p.lane.left && (!s.toldAll(p) || s.leaving && !s.tells()) {
 			return true
 		}
 	}
