@@ -26,7 +26,7 @@ var (
 	// ErrNodeLost: the node is lost or unknown, or cannot be reached.
 	ErrNodeLost = pipe.ErrNodeLost
 
-	// ErrLeft: this node has left the cluster.
+	// ErrLeft: this node has left the cluster, or said its goodbye to that node.
 	ErrLeft = pipe.ErrLeft
 
 	// ErrFull: more than Config.PeerBytes would wait for the node.

@@ -20,7 +20,7 @@ type Undelivered struct {
 var (
 	// ErrNodeLost: the node is lost or unknown, or cannot be reached.
 	ErrNodeLost = errors.New("cluster: the node is not there")
-	// ErrLeft: this node has left the cluster.
+	// ErrLeft: this node has left the cluster, or said its goodbye to that node.
 	ErrLeft = errors.New("cluster: this node has left")
 	// ErrFull: too much waits for the node.
 	ErrFull = errors.New("cluster: too much waits for the node")
