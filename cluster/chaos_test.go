@@ -129,7 +129,14 @@ func (c *chaos) step() {
 		c.members.Heal()
 	case 3:
 		if one, other := pick(c.Rand, townNames), pick(c.Rand, townNames); !c.calm && one != other {
-			c.members.Hide(one, other)
+			switch c.IntN(4) {
+			case 0:
+				c.members.Pause(one)
+			case 1:
+				c.members.Resume(one)
+			default:
+				c.members.Hide(one, other)
+			}
 		}
 	case 4:
 		if len(c.up) > 1 && c.IntN(3) == 0 {
@@ -257,6 +264,7 @@ func (c *chaos) keep(n *node, of *desk) *vigil {
 func (c *chaos) settled() {
 	c.members.Heal()
 	for _, one := range townNames {
+		c.members.Resume(one)
 		for _, other := range townNames {
 			c.members.Show(one, other)
 		}
