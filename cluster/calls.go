@@ -183,7 +183,7 @@ func (cl *Cluster) call(ctx context.Context, p *peer, service string, data []byt
 		switch {
 		case errors.Is(err, lane.ErrFull):
 			return nil, ErrBusy
-		case errors.Is(err, lane.ErrEnded):
+		case errors.Is(err, lane.ErrEnded), errors.Is(err, ErrLeft):
 			return nil, ErrNodeLost
 		}
 		return nil, fmt.Errorf("cluster: asking %s: %w", p.node.Name, err)

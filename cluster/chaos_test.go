@@ -81,17 +81,25 @@ type desk struct {
 	told     map[int]int // the last of each teller; guarded by mu
 }
 
-// vigil is an actor that watches a desk.
+// vigil is an actor that watches desks.
 type vigil struct {
-	at      *node
-	pid     *actor.PID
-	of      *desk
-	ignores bool // it has unwatched, or ended
-	mu      sync.Mutex
-	heard   []actor.TerminatedReason // guarded by mu
+	at    *node
+	pid   *actor.PID
+	of    []*desk
+	ended bool           // the test has ended it
+	left  map[*desk]bool // it has unwatched those
+	mu    sync.Mutex
+	heard map[string]int // how often of each, by address and id; guarded by mu
 }
 
-type unwatch struct{}
+// hears is how often it has heard of the end of a desk.
+func (v *vigil) hears(d *desk) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.heard[d.addr+" "+d.id]
+}
+
+type unwatch struct{ of *desk }
 
 func pick[E any](r *rand.Rand, of []E) (e E) {
 	if len(of) > 0 {
@@ -164,17 +172,21 @@ func (c *chaos) step() {
 	case 8:
 		c.desks = append(c.desks, c.open(n))
 	case 9, 10:
-		if d := pick(c.Rand, c.desks); d != nil {
-			c.vigils = append(c.vigils, c.keep(n, d))
+		of := slices.Clone(c.desks)
+		c.Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })
+		if len(of) > 0 {
+			c.vigils = append(c.vigils, c.keep(n, of[:1+c.IntN(min(3, len(of)))]))
 		}
 	case 11:
-		if v := pick(c.Rand, c.vigils); v != nil && c.up[v.at.name] == v.at {
-			v.ignores = true
-			if c.IntN(2) == 0 {
-				v.at.rt.System().Root.Send(v.pid, unwatch{})
-			} else {
-				v.at.rt.System().Root.Stop(v.pid)
-			}
+		switch v := pick(c.Rand, c.vigils); {
+		case v == nil || c.up[v.at.name] != v.at || v.ended:
+		case c.IntN(2) == 0:
+			d := pick(c.Rand, v.of)
+			v.left[d] = true
+			v.at.rt.System().Root.Send(v.pid, unwatch{d})
+		default:
+			v.ended = true
+			v.at.rt.System().Root.Stop(v.pid)
 		}
 	case 12:
 		if d := pick(c.Rand, c.desks); d != nil && c.IntN(2) == 0 {
@@ -240,20 +252,22 @@ func (c *chaos) open(n *node) *desk {
 func (d *desk) pid() *actor.PID { return &actor.PID{Address: d.addr, Id: d.id} }
 
 // keep begins a vigil.
-func (c *chaos) keep(n *node, of *desk) *vigil {
-	v := &vigil{at: n, of: of}
+func (c *chaos) keep(n *node, of []*desk) *vigil {
+	v := &vigil{at: n, of: of, left: make(map[*desk]bool), heard: make(map[string]int)}
 	began := make(chan struct{})
 	v.pid = n.rt.System().Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
 		switch m := ctx.Message().(type) {
 		case *actor.Started:
-			ctx.Watch(of.pid())
+			for _, d := range of {
+				ctx.Watch(d.pid())
+			}
 			close(began)
 		case unwatch:
-			ctx.Unwatch(of.pid())
+			ctx.Unwatch(m.of.pid())
 		case *actor.Terminated:
 			v.mu.Lock()
 			defer v.mu.Unlock()
-			v.heard = append(v.heard, m.Why)
+			v.heard[m.Who.Address+" "+m.Who.Id]++
 		}
 	}))
 	<-began
@@ -302,39 +316,38 @@ func (c *chaos) settled() {
 		}
 	}
 	alive := func(n *node) bool { return c.up[n.name] == n }
-	for _, v := range c.vigils {
-		v.mu.Lock()
-		if c.calm && alive(v.at) && len(v.heard) > 0 && !v.of.over {
-			c.Errorf("%s hears of the end of one on %s that lives: %v", v.at.name, v.of.at.name, v.heard)
+	each := func(f func(v *vigil, d *desk)) {
+		for _, v := range c.vigils {
+			for _, d := range v.of {
+				f(v, d)
+			}
 		}
-		v.mu.Unlock()
 	}
+	each(func(v *vigil, d *desk) {
+		if c.calm && alive(v.at) && !d.over && v.hears(d) > 0 {
+			c.Errorf("%s hears of the end of one on %s that lives", v.at.name, d.at.name)
+		}
+	})
 	for _, d := range c.desks {
 		if alive(d.at) {
 			d.at.rt.System().Root.Stop(d.pid())
 		}
 	}
-	for _, v := range c.vigils {
-		if alive(v.at) && !v.ignores {
-			eventually(c, func() bool {
-				v.mu.Lock()
-				defer v.mu.Unlock()
-				return len(v.heard) > 0
-			}, "%s does not hear of the end of one on %s", v.at.name, v.of.at.name)
+	each(func(v *vigil, d *desk) {
+		if alive(v.at) && !v.ended && !v.left[d] {
+			eventually(c, func() bool { return v.hears(d) > 0 }, "%s does not hear of the end of one on %s", v.at.name, d.at.name)
 		}
-	}
+	})
 	for _, n := range c.nodes {
 		eventually(c, func() bool { ours, there := n.cl.Links(); return ours+there == 0 }, "%s still knows of watches", n.name)
 		eventually(c, func() bool { return n.cl.Asking() == 0 }, "%s still asks", n.name)
 		eventually(c, func() bool { return n.cl.Waits() == 0 }, "something waits for others on %s", n.name)
 	}
-	for _, v := range c.vigils {
-		v.mu.Lock()
-		if len(v.heard) > 1 {
-			c.Errorf("%s hears twice of one on %s: %v", v.at.name, v.of.at.name, v.heard)
+	each(func(v *vigil, d *desk) {
+		if n := v.hears(d); n > 1 {
+			c.Errorf("%s hears %d times of one on %s", v.at.name, n, d.at.name)
 		}
-		v.mu.Unlock()
-	}
+	})
 	if c.calm {
 		for _, n := range c.nodes {
 			n.mu.Lock()

@@ -297,12 +297,13 @@ func (c *control) send(e plane.Send) {
 		c.cl.log.Error("cluster: a record cannot be written", "err", err)
 		return
 	}
-	if err := p.post(b); err != nil { // larger than any record may be
+	say := p.post
+	if _, last := e.Record.(plane.Leave); last {
+		say = p.leave
+	}
+	if err := say(b); err != nil { // larger than any record may be
 		c.cl.log.Error("cluster: a record cannot be sent", "node", e.To.Name, "err", err)
 		return
-	}
-	if _, last := e.Record.(plane.Leave); last {
-		p.leave()
 	}
 	p.mu.Lock()
 	full := len(p.late) > 0 || p.out.Room(lane.Control) < planeRoom

@@ -108,7 +108,13 @@ func (p *peer) put(c lane.Class, record []byte) error {
 // post is put for what must not be lost while the node is there: class Control, and if
 // there is no room it waits, and all of that class behind it. Who posts sees to it
 // that it is bounded by something else.
-func (p *peer) post(record []byte) error {
+func (p *peer) post(record []byte) error { return p.postTo(record, false) }
+
+// leave posts the last record: behind the goodbye nothing goes, since nobody would
+// acknowledge it.
+func (p *peer) leave(record []byte) error { return p.postTo(record, true) }
+
+func (p *peer) postTo(record []byte, last bool) error {
 	p.mu.Lock()
 	err := lane.ErrFull
 	switch {
@@ -120,6 +126,7 @@ func (p *peer) post(record []byte) error {
 	if errors.Is(err, lane.ErrFull) {
 		p.late, err = append(p.late, record), nil
 	}
+	p.left = p.left || last
 	p.mu.Unlock()
 	if err == nil {
 		p.look()
@@ -229,14 +236,6 @@ func (p *peer) post1(r *clusterpb.Record) error {
 		return err
 	}
 	return p.post(b)
-}
-
-// leave takes no more for the node, which is told that this one leaves: what came behind
-// that nobody would acknowledge.
-func (p *peer) leave() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.left = true
 }
 
 // drained waits until the node has acknowledged everything.

@@ -31,6 +31,8 @@ func (b *borrowed) system(pid *actor.PID, message any) { b.process.SendSystemMes
 
 func (b *borrowed) answered(_, _ *actor.PID) bool { return true } // remote keeps its own watches
 
+func (b *borrowed) answeredBy(string, *actor.PID, *actor.PID) bool { return true }
+
 func (b *borrowed) unanswered(string) map[watch]*actor.PID { return nil } // they are its own
 
 func (b *borrowed) wrong(string) error { return nil } // remote logs it

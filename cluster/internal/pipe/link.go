@@ -55,6 +55,7 @@ type link struct {
 	bytes   int                  // of queue and of what is being written; guarded by mu
 	down    bool                 // nothing goes in any more; guarded by mu
 	watches map[watch]*actor.PID // the watchee, by who watches it; guarded by mu
+	system  string               // whose address it is, from when it is connected; guarded by mu
 }
 
 // push takes the message, or says why not.
@@ -103,6 +104,14 @@ func (l *link) unwatch(watcher, watchee *actor.PID) bool {
 	_, was := l.watches[w]
 	delete(l.watches, w)
 	return was
+}
+
+// unwatchOf is unwatch, if it is the link to that system.
+func (l *link) unwatchOf(system string, watcher, watchee *actor.PID) bool {
+	l.mu.Lock()
+	is := l.system == system && system != ""
+	l.mu.Unlock()
+	return is && l.unwatch(watcher, watchee)
 }
 
 // run lasts as long as the connection. However it ends, nothing stays: who
@@ -209,6 +218,9 @@ func (l *link) connect(conn *grpc.ClientConn) (stream remote.Remoting_ReceiveCli
 	case !hello.Stop():
 		return nil, errNoAnswer
 	}
+	l.mu.Lock()
+	l.system = answer.GetConnectResponse().GetMemberId()
+	l.mu.Unlock()
 	return stream, nil
 }
 

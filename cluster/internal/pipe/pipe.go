@@ -159,7 +159,9 @@ func (p *Pipe) Known(address string) {
 		return
 	}
 	for w, watched := range p.carrier.unanswered(address) {
-		router.System(watched, &actor.Watch{Watcher: p.watcher(w)})
+		if by := p.watcher(w); p.carrier.answered(by, watched) { // nobody has unwatched, or told it, meanwhile
+			router.System(watched, &actor.Watch{Watcher: by})
+		}
 	}
 }
 

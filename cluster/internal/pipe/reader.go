@@ -27,7 +27,7 @@ type service struct {
 
 // Receive reads one peer's stream, on a goroutine of its own.
 func (s *service) Receive(stream remote.Remoting_ReceiveServer) error {
-	from := ""
+	var from, system string
 	var in incoming
 	for {
 		err := stream.RecvMsg(&in)
@@ -39,7 +39,7 @@ func (s *service) Receive(stream remote.Remoting_ReceiveServer) error {
 		}
 		m := in.message
 		if c := m.GetConnectRequest(); c != nil {
-			from = c.GetServerConnection().GetAddress()
+			from, system = c.GetServerConnection().GetAddress(), c.GetServerConnection().GetSystemId()
 			err := stream.Send(&remote.RemoteMessage{MessageType: &remote.RemoteMessage_ConnectResponse{
 				ConnectResponse: &remote.ConnectResponse{MemberId: s.p.system.ID},
 			}})
@@ -53,7 +53,7 @@ func (s *service) Receive(stream remote.Remoting_ReceiveServer) error {
 				target.Address = s.p.Address()
 			}
 			for _, e := range b.Envelopes {
-				if !s.deliver(from, b, e) {
+				if !s.deliver(from, system, b, e) {
 					s.p.refused.Add(1)
 				}
 			}
@@ -63,7 +63,7 @@ func (s *service) Receive(stream remote.Remoting_ReceiveServer) error {
 
 // deliver says whether the message could be read. One that could not, of a
 // type that this node does not know say, does not cost the others.
-func (s *service) deliver(from string, b *remote.MessageBatch, e *remote.MessageEnvelope) bool {
+func (s *service) deliver(from, system string, b *remote.MessageBatch, e *remote.MessageEnvelope) bool {
 	if !within(e.TypeId, len(b.TypeNames)) || !within(e.Target, len(b.Targets)) || !within(e.Sender, len(b.Senders)+1) {
 		return false
 	}
@@ -85,7 +85,7 @@ func (s *service) deliver(from string, b *remote.MessageBatch, e *remote.Message
 		if m.Who == nil {
 			return false
 		}
-		s.p.terminated(target, m)
+		s.p.terminated(system, target, m)
 	case *actor.Watch:
 		return m.Watcher != nil && s.system(target, m)
 	case *actor.Unwatch:
@@ -112,10 +112,10 @@ func (s *service) system(target *actor.PID, m any) bool {
 	return true
 }
 
-// terminated tells a local watcher that an actor elsewhere has ended: once, and not if its
-// node was lost meanwhile, or a Router watches it now.
-func (p *Pipe) terminated(watcher *actor.PID, m *actor.Terminated) {
-	if !p.carrier.answered(watcher, m.Who) {
+// terminated tells a local watcher that an actor of that system has ended: once, and not if
+// its node was lost meanwhile, or a Router watches it now.
+func (p *Pipe) terminated(system string, watcher *actor.PID, m *actor.Terminated) {
+	if !p.carrier.answered(watcher, m.Who) && !p.carrier.answeredBy(system, watcher, m.Who) {
 		return
 	}
 	if to, ok := p.system.ProcessRegistry.GetLocal(watcher.Id); ok {

@@ -119,6 +119,62 @@ func TestWhoWatchesBeforeThereAreLanes(t *testing.T) {
 	}
 }
 
+// Actors of two nodes have one name, and one node is called by an address that it does not
+// call itself: who watches hears of each once, and of no other in its place.
+func TestWhoIsWatchedIsAnActorOfANode(t *testing.T) {
+	a, b, c := startNode(t, Config{}, nil), startNode(t, Config{Advertise: "b.example:1"}, nil), startNode(t, Config{}, nil)
+	bAt := b.carrier.(*wire).listener.Addr().String()
+	var pids []*actor.PID
+	for _, n := range []*node{b, c} {
+		pid, err := n.system.Root.SpawnNamed(actor.PropsFromFunc(func(c actor.Context) {
+			if c.Sender() != nil {
+				c.Respond(c.Message())
+			}
+		}), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	there := func(i int) *actor.PID { return actor.NewPID([]string{bAt, c.Address()}[i], "x") }
+	heard := make(chan *actor.Terminated, 4)
+	did := make(chan struct{})
+	pid := a.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
+		switch m := ctx.Message().(type) {
+		case *actor.Started:
+			ctx.Watch(there(0))
+			ctx.Watch(there(1))
+			close(did)
+		case string:
+			ctx.Unwatch(there(0))
+			did <- struct{}{}
+		case *actor.Terminated:
+			heard <- m
+		}
+	}))
+	<-did
+	did = make(chan struct{})
+	for i := range pids { // what was said before is there
+		if _, err := a.system.Root.RequestFuture(there(i), wrapperspb.String("hi"), patience).Result(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = b.system.Root.StopFuture(pids[0]).Wait()
+	if m := <-heard; m.Who.Address != "b.example:1" {
+		t.Fatal(m)
+	}
+	a.system.Root.Send(pid, "unwatch")
+	<-did
+	_ = c.system.Root.StopFuture(pids[1]).Wait()
+	if m := <-heard; m.Who.Address != c.Address() {
+		t.Error(m)
+	}
+	a.Stop()
+	if len(heard) > 0 {
+		t.Error(<-heard)
+	}
+}
+
 type hole struct{}
 
 func (hole) Tell(*actor.PID, actor.ReadonlyMessageHeader, any, *actor.PID) {}

@@ -3,6 +3,7 @@ package pipe
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"sync"
 
@@ -18,9 +19,10 @@ import (
 type carrier interface {
 	user(pid *actor.PID, header actor.ReadonlyMessageHeader, message any, sender *actor.PID)
 	system(pid *actor.PID, message any)
-	answered(watcher, watchee *actor.PID) bool      // see Pipe.Answered
-	unanswered(address string) map[watch]*actor.PID // forgets who watches there, and gives them back
-	wrong(address string) error                     // see Pipe.Wrong
+	answeredBy(system string, watcher, watchee *actor.PID) bool // answered, by whatever address that system is called here
+	answered(watcher, watchee *actor.PID) bool                  // see Pipe.Answered
+	unanswered(address string) map[watch]*actor.PID             // who watches there
+	wrong(address string) error                                 // see Pipe.Wrong
 	forget(address string)
 	close() // may be called before stop, and again
 	stop()
@@ -160,12 +162,16 @@ func (w *wire) lost(watcher, watchee *actor.PID) {
 
 func (w *wire) answered(watcher, watchee *actor.PID) bool {
 	w.mu.RLock()
+	l := w.open[watchee.Address]
+	w.mu.RUnlock()
+	return l != nil && l.unwatch(watcher, watchee)
+}
+
+func (w *wire) answeredBy(system string, watcher, watchee *actor.PID) bool {
+	w.mu.RLock()
 	defer w.mu.RUnlock()
-	if l := w.open[watchee.Address]; l != nil && l.unwatch(watcher, watchee) {
-		return true
-	}
-	for _, l := range w.open { // it may call itself otherwise than it is called here
-		if l.unwatch(watcher, watchee) {
+	for _, l := range w.open {
+		if l.unwatchOf(system, watcher, watchee) {
 			return true
 		}
 	}
@@ -181,9 +187,7 @@ func (w *wire) unanswered(address string) map[watch]*actor.PID {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	watches := l.watches
-	l.watches = nil
-	return watches
+	return maps.Clone(l.watches)
 }
 
 // mostFails is of how many addresses it is known why there is no connection.
