@@ -105,11 +105,25 @@ func TestLostLeaseIsRegisteredAgain(t *testing.T) {
 	b.sees(a)
 }
 
+// watching waits until two that see each other would see a change.
+func watching(t *testing.T, a, b *peer) {
+	t.Helper()
+	for _, p := range []*peer{a, b} {
+		p.self.Draining = true
+		if err := p.Update(p.self); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.sees(b)
+	b.sees(a)
+}
+
 func TestEtcdRestarts(t *testing.T) {
 	s := serve(t)
 	a, b := join(t, "a", 1, s.config()), join(t, "b", 2, s.config())
 	a.sees(b)
 	b.sees(a)
+	watching(t, a, b)
 	s.stop()
 	a.log.Await(t, patience, "etcd is away") // after its lease has ended
 	b.log.Await(t, patience, "etcd is away")

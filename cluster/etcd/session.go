@@ -47,7 +47,10 @@ func (v *view) session() (left bool, _ error) {
 	if err != nil {
 		return false, err
 	}
-	changes := v.client.Watch(ctx, v.p.cfg.prefix(), clientv3.WithPrefix(), clientv3.WithRev(next))
+	changes, err := v.watch(ctx, next)
+	if err != nil {
+		return false, err
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -152,6 +155,18 @@ func (v *view) fetch(ctx context.Context) (next int64, _ error) {
 	}
 	v.tell()
 	return all.Header.Revision + 1, nil
+}
+
+// watch begins to watch the members from a revision on. It waits for etcd, as the client's
+// Watch does, but not for ever: a lease that ends meanwhile would not be seen.
+func (v *view) watch(ctx context.Context, from int64) (clientv3.WatchChan, error) {
+	ctx, cancel := context.WithCancel(ctx) // the session's end cancels it, too
+	late := time.AfterFunc(v.p.cfg.TTL, cancel)
+	changes := v.client.Watch(ctx, v.p.cfg.prefix(), clientv3.WithPrefix(), clientv3.WithRev(from))
+	if !late.Stop() {
+		return nil, fmt.Errorf("watch: %w", context.DeadlineExceeded)
+	}
+	return changes, nil
 }
 
 // see takes one key that was put or deleted.
