@@ -78,7 +78,7 @@ type desk struct {
 	addr, id string
 	over     bool // the test has ended it, or its node
 	mu       sync.Mutex
-	told     map[int]int // the last of each teller; guarded by mu
+	told     map[string]int // the last of each teller; guarded by mu
 }
 
 // vigil is an actor that watches desks.
@@ -97,6 +97,12 @@ func (v *vigil) hears(d *desk) int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.heard[d.addr+" "+d.id]
+}
+
+// Tell is what a desk is told.
+type Tell struct {
+	From   string
+	Number int // greater than any before
 }
 
 type unwatch struct{ of *desk }
@@ -197,7 +203,7 @@ func (c *chaos) step() {
 		if d := pick(c.Rand, c.desks); d != nil {
 			for range c.IntN(50) {
 				c.said++
-				n.rt.System().Root.Send(d.pid(), Hit{int(n.name[0])<<32 | c.said})
+				n.rt.System().Root.Send(d.pid(), Tell{n.name, c.said})
 			}
 		}
 	case 14:
@@ -232,16 +238,15 @@ func (c *chaos) leave(n *node) {
 
 // open begins a desk.
 func (c *chaos) open(n *node) *desk {
-	d := &desk{at: n, told: make(map[int]int)}
+	d := &desk{at: n, told: make(map[string]int)}
 	pid := n.rt.System().Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
-		if h, ok := ctx.Message().(Hit); ok && h.Points >= 0 {
+		if m, ok := ctx.Message().(Tell); ok {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			from, number := h.Points>>32, h.Points&(1<<32-1)
-			if number <= d.told[from] {
-				c.Errorf("%s is told %d by %c behind %d", d.at.name, number, from, d.told[from])
+			if m.Number <= d.told[m.From] {
+				c.Errorf("%s is told %d by %s behind %d", d.at.name, m.Number, m.From, d.told[m.From])
 			}
-			d.told[from] = number
+			d.told[m.From] = m.Number
 		}
 	}))
 	d.addr, d.id = n.rt.System().Address(), pid.Id

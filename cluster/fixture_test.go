@@ -82,7 +82,7 @@ func (w *town) settle(name string, change func(*cluster.Config)) *node {
 		Name:     name,
 		Addr:     "127.0.0.1:0",
 		Provider: w.members.Provider(),
-		Codec:    &gate{Codec: cluster.JSON(Hit{}, &Hit{}, Hold{})},
+		Codec:    &gate{Codec: cluster.JSON(Hit{}, &Hit{}, Hold{}, Tell{})},
 		Logger:   slog.New(slog.DiscardHandler),
 		Grace:    -1,
 		Keep:     func(c *actors.Channel) []byte { return []byte("of " + c.UID()) },
