@@ -27,6 +27,10 @@ import (
 // draining or has stopped.
 var ErrStopped = errors.New("actors: the runtime is draining or has stopped")
 
+// ErrBits is returned by Start on 32-bit systems: there protoactor-go panics for
+// about every second name of an actor (asynkron/protoactor-go issue 755).
+var ErrBits = errors.New("actors: needs a 64-bit system")
+
 // Runtime is where channels live. Make one with [Start]; all its methods may be
 // called from any goroutine.
 type Runtime struct {
@@ -84,8 +88,12 @@ func (s State) String() string {
 }
 
 // Start makes a runtime. It is to be stopped with [Runtime.Stop]. A value that
-// cfg must not have is a *[ConfigError].
+// cfg must not have is a *[ConfigError]. It fails with [ErrBits] where an int has
+// 32 bits.
 func Start(cfg Config) (*Runtime, error) {
+	if math.MaxInt == math.MaxInt32 {
+		return nil, ErrBits
+	}
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
 		return nil, err
