@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 const punctual = 20 * time.Millisecond
 
 // posted notes a parcel that is being sent.
-func (s *subject) posted(p *parcel) (sealed, begun bool) {
+func (s *subject) posted(p *parcel) (sealed bool, begun time.Time) {
 	s.expectOf(p)
 	s.hand(p.value)
 	s.mu.Lock()
@@ -37,18 +38,19 @@ func (s *subject) posted(p *parcel) (sealed, begun bool) {
 }
 
 // returned notes what a send returned.
-func (s *subject) returned(p *parcel, err error, sealed, begun bool) {
+func (s *subject) returned(p *parcel, err error, sealed bool, begun time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.back, p.err = true, err
+	now := time.Now()
 	switch {
 	case p.refusal != nil && !p.mayRefuse(err):
 		s.fault("%v: %v, want %v", p, err, p.refusal)
 	case err == nil && sealed:
 		s.fault("%v was accepted after a ThenClose", p)
-	case err == nil && p.first && begun:
+	case err == nil && p.first && now.Before(begun):
 		s.fault("%v was accepted and was not the first", p)
-	case err == nil && p.first && s.responded:
+	case err == nil && p.first && now.Before(s.responded):
 		s.fault("%v was the second", p)
 	case errors.Is(err, actors.ErrStarted) && s.touches == 1 && !s.w.published.Load() && !(s.framing == transport.FramingSSE && s.isOpen):
 		s.fault("%v was refused and was the first", p)
@@ -56,9 +58,27 @@ func (s *subject) returned(p *parcel, err error, sealed, begun bool) {
 	if err != nil {
 		return
 	}
-	s.begun = true
-	s.responded = s.responded || p.first
+	s.begun = later(s.begun, p.stays())
+	if p.first {
+		s.responded = later(s.responded, p.stays())
+	}
 	s.sealed = s.sealed || p.last
+}
+
+// stays is until when an accepted parcel is in the way of a Response: one that was not
+// begun in its time leaves its place to another.
+func (p *parcel) stays() time.Time {
+	if p.within > 0 {
+		return p.by
+	}
+	return time.Unix(math.MaxInt32, 0)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (s *subject) touch() {

@@ -63,12 +63,12 @@ type subject struct {
 	parcels   map[string]*parcel // the same, by sender and number
 	written   map[string]int     // the last of each sender that was told Written
 	readers   []*modelReader
-	hanging   int  // sources that wait for something
-	touches   int  // how often something was sent, accepted or not
-	begun     bool // something was accepted
-	responded bool // a Response was
-	sealed    bool // a ThenClose was
-	bodyless  bool // the response may have no body
+	hanging   int       // sources that wait for something
+	touches   int       // how often something was sent, accepted or not
+	begun     time.Time // until then something that was accepted is in the way of a Response
+	responded time.Time // a Response is
+	sealed    bool      // a ThenClose was accepted
+	bodyless  bool      // the response may have no body
 	ends      []*finale
 
 	partly    string // what has arrived of a text
