@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // Config is a provider's. Endpoints must be set; every other field says its
@@ -70,3 +73,12 @@ func (cfg Config) withDefaults() (Config, error) {
 
 // prefix is what the keys of the cluster's members begin with, and no other's.
 func (cfg Config) prefix() string { return "/troupe/" + cfg.Cluster + "/" }
+
+// tries is how a client connects anew: gRPC's defaults would have it wait for up to two
+// minutes, and miss the time in which the others wait for it.
+func (cfg Config) tries() grpc.ConnectParams {
+	return grpc.ConnectParams{
+		Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: cfg.TTL / 3},
+		MinConnectTimeout: max(cfg.TTL/3, time.Second),
+	}
+}

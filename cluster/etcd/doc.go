@@ -11,10 +11,9 @@
 // thirds of TTL is not noticed. Whoever finds its lease ended, registers again.
 //
 // While etcd is away nobody joins and nobody is missed: each node keeps the list
-// it had. So a node that dies meanwhile is believed alive until etcd is back and
-// its lease has ended there. A node that alone cannot reach etcd is missed by the
+// it had, and when etcd is back, also without its data, for as long as TTL all that
+// have not registered again yet. So a node that dies meanwhile is believed alive
+// until TTL after that. A node that alone cannot reach etcd is missed by the
 // others after TTL, while it itself goes on believing in all of them; once it can
-// reach etcd again it is back with the Epoch it has. An etcd that comes back
-// without its data knows nobody: all are missed for the moment until they have
-// registered again, which takes about a third of TTL.
+// reach etcd again it is back with the Epoch it has.
 package etcd

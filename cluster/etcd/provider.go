@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -123,7 +124,7 @@ func (p *Provider) Stop() error {
 // run registers, watches and tells until Stop, or until it has left.
 func (p *Provider) run(changed func([]membership.Member)) {
 	defer close(p.done)
-	v := &view{p: p, found: map[string]membership.Member{}, changed: changed}
+	v := &view{p: p, found: map[string]membership.Member{}, missed: map[string]membership.Member{}, changed: changed}
 	defer v.close()
 	for fails := 0; ; fails++ {
 		began := time.Now()
@@ -139,6 +140,7 @@ func (p *Provider) run(changed func([]membership.Member)) {
 		if time.Since(began) > p.cfg.TTL {
 			fails = 0
 		}
+		v.away = true
 		p.cfg.Logger.Warn("membership: etcd is away, or this node's lease ended; trying again", "error", err, "members_kept", len(v.told))
 		again := time.NewTimer(min(100*time.Millisecond<<min(fails, 10), p.cfg.TTL/3))
 		select {
@@ -150,13 +152,11 @@ func (p *Provider) run(changed func([]membership.Member)) {
 	}
 }
 
-// tell says what is found, if it differs from what was said last.
+// tell says what is found, and who is missed only now, if it differs from what was said
+// last.
 func (v *view) tell() {
 	self, _ := v.p.state()
-	all := make([]membership.Member, 0, len(v.found))
-	for _, m := range v.found {
-		all = append(all, m)
-	}
+	all := slices.AppendSeq(slices.Collect(maps.Values(v.found)), maps.Values(v.missed))
 	if list := membership.View(self, all); !slices.Equal(list, v.told) {
 		v.told = slices.Clone(list)
 		v.changed(list)

@@ -160,6 +160,38 @@ func TestEtcdLosesItsData(t *testing.T) {
 	b.sees(a, c)
 }
 
+// Nodes do not come back at the same moment: who was there before is not missed by those
+// that come back sooner, not even if etcd has lost what it knew.
+func TestWhoComesBackLaterIsNotMissed(t *testing.T) {
+	s := serve(t)
+	cfg := s.config()
+	cfg.TTL = 5 * time.Second
+	a := join(t, "a", 1, cfg)
+	var others []*peer
+	put := func(p *peer) {
+		t.Helper()
+		if _, err := s.clientOf().Put(t.Context(), "/troupe/troupe/"+key(p.self), encode(p.self)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, name := range []string{"b", "c", "d"} {
+		epoch := uint64(i + 2)
+		others = append(others, &peer{self: membership.Member{Name: name, Addr: name + ":1", Epoch: epoch, Process: name}})
+	}
+	b, c, d := others[0], others[1], others[2]
+	put(b)
+	put(c)
+	a.sees(b, c)
+	s.stop()
+	a.log.Await(t, patience, "etcd is away")
+	s.dir = t.TempDir()
+	s.start()
+	put(d) // so that a is known to have looked
+	a.sees(b, c, d)
+	put(b)
+	t.Log("the dead one is missed:", a.sees(b, d))
+}
+
 func TestStopWithoutEtcd(t *testing.T) {
 	checkLeaks(t)
 	nowhere := freeURL(t)

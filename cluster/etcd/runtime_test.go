@@ -227,7 +227,9 @@ func TestRuntimes(t *testing.T) {
 		if err := a.rt.SendUID("ann", text); err != nil {
 			t.Fatal(err)
 		}
-		if _, got, err := ann.ReadMessage(t.Context()); err != nil || string(got) != text {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if _, got, err := ann.ReadMessage(ctx); err != nil || string(got) != text {
 			t.Fatalf("heard %q, %v, want %q", got, err, text)
 		}
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"github.com/troupe-actors/troupe/cluster/membership"
 )
@@ -19,6 +21,8 @@ type view struct {
 	client  *clientv3.Client             // nil until there is one
 	lease   clientv3.LeaseID             // the latest, 0 for none
 	found   map[string]membership.Member // by key below the prefix, without this node's
+	away    bool                         // etcd was, or this node, and the others may still be
+	missed  map[string]membership.Member // known before that and not found since
 	told    []membership.Member
 	changed func([]membership.Member)
 }
@@ -51,6 +55,8 @@ func (v *view) session() (left bool, _ error) {
 	if err != nil {
 		return false, err
 	}
+	others := time.NewTimer(v.p.cfg.TTL)
+	defer others.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -69,6 +75,10 @@ func (v *view) session() (left bool, _ error) {
 			for _, e := range some.Events {
 				v.see(string(e.Kv.Key), e.Kv.Value, e.Type == clientv3.EventTypePut)
 			}
+			v.tell()
+		case <-others.C: // have had as long as a lease to come back
+			v.away = false
+			clear(v.missed)
 			v.tell()
 		case <-v.p.poke:
 			if _, leaving := v.p.state(); leaving {
@@ -96,6 +106,7 @@ func (v *view) connect() error {
 		Username:             cfg.Username,
 		Password:             cfg.Password,
 		DialTimeout:          cfg.TTL,
+		DialOptions:          []grpc.DialOption{grpc.WithConnectParams(cfg.tries())},
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 3 * time.Second,
 		Logger:               zap.NewNop(),
@@ -141,7 +152,8 @@ func (v *view) put(ctx context.Context) error {
 	return nil
 }
 
-// fetch reads all members and returns the revision after that.
+// fetch reads all members and returns the revision after that. Who was known and is not
+// among them is missed.
 func (v *view) fetch(ctx context.Context) (next int64, _ error) {
 	ctx, cancel := context.WithTimeout(ctx, v.p.cfg.TTL)
 	defer cancel()
@@ -149,6 +161,7 @@ func (v *view) fetch(ctx context.Context) (next int64, _ error) {
 	if err != nil {
 		return 0, fmt.Errorf("fetch: %w", err)
 	}
+	maps.Copy(v.missed, v.found)
 	clear(v.found)
 	for _, kv := range all.Kvs {
 		v.see(string(kv.Key), kv.Value, true)
@@ -176,10 +189,14 @@ func (v *view) see(at string, b []byte, put bool) {
 	if k == key(self) {
 		return
 	}
+	if was, ok := v.found[k]; ok && !put && v.away {
+		v.missed[k] = was // its lease of before may have ended
+	}
 	delete(v.found, k)
 	if !put {
 		return
 	}
+	delete(v.missed, k)
 	m, err := decode(k, b)
 	if err != nil {
 		v.p.cfg.Logger.Warn("membership: a key is ignored", "key", at, "error", err)
