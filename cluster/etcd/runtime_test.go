@@ -149,8 +149,8 @@ func (n *node) until(ok func() bool, what func() string) {
 	}
 }
 
-// registered waits until both nodes have registered after a revision of etcd's, and
-// returns the one there is now.
+// registered waits until both nodes are registered, n after a revision of etcd's, and
+// returns the one there is now. The other's lease need not have ended where n's has.
 func (s *server) registered(n *node, after int64) (now int64) {
 	s.t.Helper()
 	client := s.clientOf()
@@ -160,7 +160,7 @@ func (s *server) registered(n *node, after int64) (now int64) {
 			s.t.Fatal(err)
 		}
 		now = all.Header.Revision
-		return len(all.Kvs) == 2 && all.Kvs[0].ModRevision > after && all.Kvs[1].ModRevision > after
+		return len(all.Kvs) == 2 && all.Kvs[0].ModRevision > after // n is the first by name
 	}, func() string { return "they do not register" })
 	return now
 }
