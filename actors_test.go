@@ -107,7 +107,7 @@ var outsideCore = map[string][]string{
 
 	"cluster/membership":    {},
 	"cluster/memberlist":    {"github.com/hashicorp/memberlist"},
-	"cluster/etcd":          {"go.etcd.io/etcd/client/v3", "go.uber.org/zap"},
+	"cluster/etcd":          {"go.etcd.io/etcd/client/v3", "go.uber.org/zap", "google.golang.org/grpc"},
 	"cluster":               {"github.com/asynkron/protoactor-go", "github.com/google/uuid", "google.golang.org/protobuf"},
 	"cluster/clusterpb":     {"google.golang.org/protobuf"},
 	"cluster/internal/pipe": {"github.com/asynkron/protoactor-go", "google.golang.org/grpc", "google.golang.org/protobuf"},
