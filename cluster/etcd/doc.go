@@ -13,7 +13,7 @@
 // While etcd is away nobody joins and nobody is missed: each node keeps the list
 // it had, and when etcd is back, also without its data, for as long as TTL all that
 // have not registered again yet. So a node that dies meanwhile is believed alive
-// until TTL after that. A node that alone cannot reach etcd is missed by the
-// others after TTL, while it itself goes on believing in all of them; once it can
-// reach etcd again it is back with the Epoch it has.
+// until TTL after that; who leaves then, too. A node that alone cannot reach etcd is
+// missed by the others after TTL, while it itself goes on believing in all of them;
+// once it can reach etcd again it is back with the Epoch it has.
 package etcd
