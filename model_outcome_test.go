@@ -24,6 +24,7 @@ func (s *subject) tell(c *actors.Channel, p *parcel, out actors.Outcome, err err
 			s.fault("%v was written after %d", p, s.written[p.from])
 		}
 		s.written[p.from] = p.n
+		s.begun = forever
 	case actors.NotOpen:
 		bad = !errors.Is(err, actors.ErrClosed) || c.IsOpen()
 	case actors.Dropped:

@@ -58,21 +58,18 @@ func (s *subject) returned(p *parcel, err error, sealed bool, begun time.Time) {
 	if err != nil {
 		return
 	}
-	s.begun = later(s.begun, p.stays())
+	until := forever // in the way of a Response: if p is not begun in its time it leaves its place
+	if p.within > 0 && !p.waits {
+		until = p.by
+	}
+	s.begun = later(s.begun, until)
 	if p.first {
-		s.responded = later(s.responded, p.stays())
+		s.responded = later(s.responded, until)
 	}
 	s.sealed = s.sealed || p.last
 }
 
-// stays is until when an accepted parcel is in the way of a Response: one that was not
-// begun in its time leaves its place to another.
-func (p *parcel) stays() time.Time {
-	if p.within > 0 {
-		return p.by
-	}
-	return time.Unix(math.MaxInt32, 0)
-}
+var forever = time.Unix(math.MaxInt32, 0)
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
