@@ -75,7 +75,7 @@ func (cfg Config) withDefaults() (Config, error) {
 func (cfg Config) prefix() string { return "/troupe/" + cfg.Cluster + "/" }
 
 // tries is how a client connects anew: gRPC's defaults would have it wait for up to two
-// minutes, and miss the time in which the others wait for it.
+// minutes, and miss the two TTL in which the others wait for it.
 func (cfg Config) tries() grpc.ConnectParams {
 	return grpc.ConnectParams{
 		Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: cfg.TTL / 3},

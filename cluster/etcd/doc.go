@@ -11,9 +11,10 @@
 // thirds of TTL is not noticed. Whoever finds its lease ended, registers again.
 //
 // While etcd is away nobody joins and nobody is missed: each node keeps the list
-// it had, and when etcd is back, also without its data, for as long as TTL all that
-// have not registered again yet. So a node that dies meanwhile is believed alive
-// until TTL after that; who leaves then, too. A node that alone cannot reach etcd is
-// missed by the others after TTL, while it itself goes on believing in all of them;
-// once it can reach etcd again it is back with the Epoch it has.
+// it had. When etcd is back, also without its data, and for two TTL once a node has
+// found it again, that node keeps those it knew that have not registered yet. So who
+// dies or leaves meanwhile is on the list until then; and for as long as etcd never
+// stays for two TTL. A node that alone cannot reach etcd is missed by the others after
+// TTL, while it itself goes on believing in all of them; once it can reach etcd again
+// it is back with the Epoch it has.
 package etcd

@@ -55,7 +55,7 @@ func (v *view) session() (left bool, _ error) {
 	if err != nil {
 		return false, err
 	}
-	others := time.NewTimer(v.p.cfg.TTL)
+	others := time.NewTimer(2 * v.p.cfg.TTL)
 	defer others.Stop()
 	for {
 		select {
@@ -76,7 +76,11 @@ func (v *view) session() (left bool, _ error) {
 				v.see(string(e.Kv.Key), e.Kv.Value, e.Type == clientv3.EventTypePut)
 			}
 			v.tell()
-		case <-others.C: // have had as long as a lease to come back
+		case <-others.C: // have had time to come back, and leases of before to end
+			if len(changes) > 0 { // one of them, perhaps
+				others.Reset(time.Millisecond)
+				continue
+			}
 			v.away = false
 			clear(v.missed)
 			v.tell()
@@ -196,13 +200,13 @@ func (v *view) see(at string, b []byte, put bool) {
 	if !put {
 		return
 	}
-	delete(v.missed, k)
 	m, err := decode(k, b)
 	if err != nil {
 		v.p.cfg.Logger.Warn("membership: a key is ignored", "key", at, "error", err)
 		return
 	}
 	v.found[k] = m
+	maps.DeleteFunc(v.missed, func(_ string, was membership.Member) bool { return was.Name == m.Name || was.Addr == m.Addr })
 	if m.Name == self.Name {
 		v.namesake(self, m)
 	}
