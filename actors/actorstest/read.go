@@ -112,7 +112,7 @@ func (c *Client) readFrames() error {
 		}
 		switch f.Header.OpCode {
 		case ws.OpPing:
-			c.answer("ping", ws.NewPongFrame(f.Payload))
+			c.pingCame(f)
 			continue
 		case ws.OpPong:
 			c.did("← pong")
@@ -138,21 +138,26 @@ func (c *Client) readFrames() error {
 	}
 }
 
+func (c *Client) pingCame(f ws.Frame) {
+	c.sim.mu.Lock()
+	defer c.sim.mu.Unlock()
+	c.answer("ping", ws.NewPongFrame(f.Payload))
+}
+
+// goodbyeCame takes the server's close and answers it in one step: who sees the one
+// in the transcript sees the other.
 func (c *Client) goodbyeCame(f ws.Frame) {
 	c.sim.mu.Lock()
+	defer c.sim.mu.Unlock()
 	c.goodbye = transporttest.ParseClose(f.Payload)
-	said := c.said
 	c.note("← close %d %q", c.goodbye.Code, c.goodbye.Reason)
-	c.sim.mu.Unlock()
-	if !said {
+	if !c.said {
 		c.answer("close", ws.NewCloseFrame(f.Payload))
 	}
 }
 
-// answer is what a client says of itself.
+// answer is called with mu held: what a client says of itself.
 func (c *Client) answer(to string, f ws.Frame) {
-	c.sim.mu.Lock()
-	defer c.sim.mu.Unlock()
 	if c.mute {
 		c.note("does not answer a %s", to)
 		return
