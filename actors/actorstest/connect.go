@@ -66,8 +66,9 @@ func (s *Sim) Storm(n int, target string, options ...Option) []*Client {
 	}
 	var connected []*Client
 	for _, c := range all {
-		s.awaitFor(patienceConnect, func() bool { return c.resp != nil || c.over })
-		if c.resp != nil && c.resp.StatusCode == http.StatusSwitchingProtocols {
+		var resp *http.Response
+		s.awaitFor(patienceConnect, func() bool { resp = c.resp; return resp != nil || c.over })
+		if resp != nil && resp.StatusCode == http.StatusSwitchingProtocols {
 			connected = append(connected, c)
 		}
 	}
