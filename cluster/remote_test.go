@@ -62,6 +62,17 @@ func recovered(err *error) {
 	}
 }
 
+// endRemote ends it. Shutdown panics if it meets the end of another's connection to it,
+// and has not stopped its server then.
+func endRemote(r *remote.Remote) {
+	defer func() {
+		if recover() != nil {
+			r.Shutdown(false)
+		}
+	}()
+	r.Shutdown(true)
+}
+
 // serviceRemote is what service is to end. Only TestTheServicesOwnRemote sets it.
 var serviceRemote *remote.Remote
 
@@ -74,7 +85,7 @@ func service(m *testing.M) (code int) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		serviceRemote.Shutdown(true)
+		endRemote(serviceRemote)
 	}()
 	select {
 	case <-ended:

@@ -7,13 +7,15 @@
 // else what `json` says. A []byte is bytes, a time.Time the timestamp extension.
 // Names are compared as they are, and a number that does not fit the integer it
 // is read into is cut, where JSON and CBOR refuse it: read what may be out of range into
-// a larger one, and check it. In an any, a map is a map[string]any, and a number has the
+// a larger one, and check it. A nil is the zero value, but for a time.Time, which takes none:
+// what may be nil is read into a *time.Time. In an any, a map is a map[string]any, and a number has the
 // smallest type that it was written with.
 package msgpack
 
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -43,16 +45,24 @@ func (Codec) Encode(v any) ([]byte, error) {
 
 // Decode implements events.Codec. Data that is not exactly one value is a
 // [*SyntaxError].
-func (Codec) Decode(data []byte, v any) error {
+func (Codec) Decode(data []byte, v any) (err error) {
 	if err := check(data); err != nil {
 		return err
 	}
+	defer func() { // the library asks a struct whether it is nil
+		if p := recover(); p != nil {
+			if _, ok := p.(*reflect.ValueError); !ok {
+				panic(p)
+			}
+			err = fmt.Errorf("msgpack: a nil where the type takes none: %v", p)
+		}
+	}()
 	r := readers.Get().(*bytes.Reader)
 	r.Reset(data)
 	d := msgpack.GetDecoder()
 	d.Reset(r)
 	d.SetCustomStructTag("json")
-	err := d.Decode(v)
+	err = d.Decode(v)
 	msgpack.PutDecoder(d)
 	r.Reset(nil) // the data is not kept
 	readers.Put(r)

@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/troupe-actors/troupe/events"
 	"github.com/troupe-actors/troupe/events/msgpack"
@@ -39,6 +43,52 @@ func TestWhatIsNotOneValue(t *testing.T) {
 		}
 	}
 }
+
+// A nil is the zero value, but for a time.Time, where the library panics; what else panics is not the codec's to hide.
+func TestNil(t *testing.T) {
+	type all struct {
+		At    *time.Time
+		ID    uuid.UUID
+		Name  string
+		Count int
+		Bytes []byte
+		List  []string
+		By    map[string]int
+		In    struct{ X int }
+	}
+	none, err := (msgpack.Codec{}).Encode(map[string]any{"At": nil, "ID": nil, "Name": nil, "Count": nil, "Bytes": nil, "List": nil, "By": nil, "In": nil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v all
+	if err := (msgpack.Codec{}).Decode(none, &v); err != nil || !reflect.DeepEqual(v, all{}) {
+		t.Errorf("%+v: %v", v, err)
+	}
+	for name, test := range map[string]struct {
+		data []byte
+		into any
+	}{
+		"itself":    {[]byte{0xc0}, new(time.Time)},
+		"a field":   {[]byte{0x81, 0xa2, 'A', 't', 0xc0}, new(struct{ At time.Time })},
+		"in a list": {[]byte{0x91, 0xc0}, new([]time.Time)},
+		"in a map":  {[]byte{0x81, 0xa2, 'A', 't', 0xc0}, new(map[string]time.Time)},
+	} {
+		if err := (msgpack.Codec{}).Decode(test.data, test.into); err == nil {
+			t.Errorf("%s: %v", name, test.into)
+		}
+	}
+	defer func() {
+		if p := recover(); p != "the application's" {
+			t.Error(p)
+		}
+	}()
+	_ = (msgpack.Codec{}).Decode([]byte{0xa1, 'x'}, new(upset))
+}
+
+// upset panics when it is decoded.
+type upset struct{}
+
+func (*upset) UnmarshalText([]byte) error { panic("the application's") }
 
 // Everything that has a form of its own comes back as it was.
 func TestEveryForm(t *testing.T) {
