@@ -60,12 +60,15 @@ func (rt *Runtime) enter(c *Channel) error {
 	return nil
 }
 
-// leave counts it out.
+// leave counts it out, then closes its Done: who waits for that finds its place free.
+// Who waits for all of them finds each one's Done closed.
 func (rt *Runtime) leave(c *Channel) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	rt.countLocked(c, -1)
-	if rt.live--; rt.live == 0 && rt.empty != nil {
+	rt.live--
+	c.done()
+	if rt.live == 0 && rt.empty != nil {
 		close(rt.empty)
 		rt.empty = nil
 	}

@@ -34,6 +34,7 @@ type Channel struct {
 	losses  atomic.Uint32 // messages lost while it was open
 	mu      sync.Mutex    // guards what follows
 	gone    bool          // the actor has ended
+	out     bool          // and it is counted out
 	over    bool          // what OnClose registered has run
 
 	// Owned by the actor: touched only while its mailbox is being drained. What is
@@ -154,18 +155,29 @@ func (c *Channel) IsWebSocket() bool { return c.Framing() == transport.FramingWe
 // nothing more is taken, but the channel is open until that has been written.)
 func (c *Channel) IsOpen() bool { return c.end.Load() == nil }
 
-// Done is closed when the channel's Close callback has returned.
+// Done is closed when the channel's Close callback has returned and its place, of
+// those that [Config.MaxChannels], MaxPerUID and MaxPerIP allow, is free.
 func (c *Channel) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a := c.asideLocked()
 	if a.done == nil {
 		a.done = make(chan struct{})
-		if c.gone {
+		if c.out {
 			close(a.done)
 		}
 	}
 	return a.done
+}
+
+// done closes Done.
+func (c *Channel) done() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out = true
+	if c.aside != nil && c.aside.done != nil {
+		close(c.aside.done)
+	}
 }
 
 // Closing is closed when the channel's end is decided, from when on IsOpen is

@@ -343,9 +343,6 @@ func (o *owner) Gone() {
 	c.link, c.arrived = nil, false
 	left := c.aside != nil && len(c.aside.closes) > 0
 	c.over = c.over || !left
-	if c.aside != nil && c.aside.done != nil {
-		close(c.aside.done)
-	}
 	c.mu.Unlock()
 	if left {
 		go c.runOnClose()
