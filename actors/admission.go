@@ -61,13 +61,16 @@ func (rt *Runtime) enter(c *Channel) error {
 }
 
 // leave counts it out, then closes its Done: who waits for that finds its place free.
-// Who waits for all of them finds each one's Done closed.
+// Who waits for all of them finds each one's Done closed. It does so once: an actor whose
+// spawning failed may have been registered all the same, and ends later.
 func (rt *Runtime) leave(c *Channel) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
+	if !c.done() {
+		return
+	}
 	rt.countLocked(c, -1)
 	rt.live--
-	c.done()
 	if rt.live == 0 && rt.empty != nil {
 		close(rt.empty)
 		rt.empty = nil

@@ -170,14 +170,18 @@ func (c *Channel) Done() <-chan struct{} {
 	return a.done
 }
 
-// done closes Done.
-func (c *Channel) done() {
+// done closes Done, and reports whether it was not yet closed.
+func (c *Channel) done() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.out {
+		return false
+	}
 	c.out = true
 	if c.aside != nil && c.aside.done != nil {
 		close(c.aside.done)
 	}
+	return true
 }
 
 // Closing is closed when the channel's end is decided, from when on IsOpen is

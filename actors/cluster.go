@@ -44,7 +44,8 @@ type Cluster interface {
 	Changed(of Audience)
 
 	// Opened tells of a channel before its handler's Open, and Ended of the same
-	// one after its Close has returned: each once, from the channel's actor.
+	// one after its Close has returned: each once, from the channel's actor. The
+	// channel's Done is closed behind Ended, which must not wait for it.
 	Opened(c *Channel)
 	Ended(c *Channel)
 

@@ -326,6 +326,7 @@ func (c *Channel) stuckAtTheEnd(at where) {
 // Gone implements mailbox.Owner: nothing runs any more.
 func (o *owner) Gone() {
 	c := (*Channel)(o)
+	defer c.ep.rt.forget(c) // even if a link of the application's own panics
 	if c.phase != closed {
 		c.release()
 	}
@@ -353,7 +354,6 @@ func (o *owner) Gone() {
 	if cluster := c.ep.rt.cfg.Cluster; cluster != nil && opened {
 		cluster.Ended(c)
 	}
-	c.ep.rt.forget(c)
 }
 
 func (c *Channel) isGone() bool {

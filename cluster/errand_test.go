@@ -319,8 +319,8 @@ func TestAnErrandForAStranger(t *testing.T) {
 		"nobody can tell":   {ann(func(h *protocol.ClientHello) { h.Token = "broken" }), `e say "no"`, 401, "unauthorized"},
 		"the wrong secret":  {ann(func(h *protocol.ClientHello) { h.Secret = h.Session }), `e say "no"`, 410, "session"},
 		"no secret":         {ann(func(h *protocol.ClientHello) { h.Secret = "" }), `e say "no"`, 410, "session"},
-		"another session":   {ann(func(h *protocol.ClientHello) { h.Session = "00" + h.Session[2:] }), `e say "no"`, 410, "session"},
-		"no node's session": {ann(func(h *protocol.ClientHello) { h.Session = h.Session[:30] + "00" }), `e say "no"`, 410, "session"},
+		"another session":   {ann(func(h *protocol.ClientHello) { h.Session = another(h.Session, 0) }), `e say "no"`, 410, "session"},
+		"no node's session": {ann(func(h *protocol.ClientHello) { h.Session = another(h.Session, 30) }), `e say "no"`, 410, "session"},
 		"a gap":             {ann(func(h *protocol.ClientHello) { h.From = 9 }), `e say "no"`, 400, "numbers"},
 		"a false count":     {ann(nil), `a 99`, 400, "numbers"},
 		"malformed":         {ann(nil), `???`, 400, "message"},
@@ -404,4 +404,13 @@ func TestNoConnectionByWayOfANodeThatGoesAway(t *testing.T) {
 	if got := heard("ann"); !slices.Equal(got, []int{1}) {
 		t.Error(got)
 	}
+}
+
+// another is an id that differs at that place.
+func another(id string, at int) string {
+	digit := "0"
+	if id[at:at+1] == digit {
+		digit = "1"
+	}
+	return id[:at] + digit + id[at+1:]
 }

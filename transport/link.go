@@ -158,7 +158,8 @@ type Link interface {
 	// Release gives everything back at once, the descriptor first; what is
 	// pending is lost. A connection whose response is complete and on which
 	// another request may follow goes back to its http.Server. It is idempotent. No Sink call begins after it returned,
-	// except one that was already under way on another goroutine.
+	// except one that was already under way on another goroutine. A channel is done
+	// behind it: it must not wait for that.
 	Release()
 
 	Framing() Framing

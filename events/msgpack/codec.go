@@ -14,6 +14,7 @@ package msgpack
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
 	"sync"
@@ -51,10 +52,10 @@ func (Codec) Decode(data []byte, v any) (err error) {
 	}
 	defer func() { // the library asks a struct whether it is nil
 		if p := recover(); p != nil {
-			if _, ok := p.(*reflect.ValueError); !ok {
+			if e, ok := p.(*reflect.ValueError); !ok || e.Method != "reflect.Value.IsNil" || e.Kind != reflect.Struct {
 				panic(p)
 			}
-			err = fmt.Errorf("msgpack: a nil where the type takes none: %v", p)
+			err = errNil
 		}
 	}()
 	r := readers.Get().(*bytes.Reader)
@@ -71,5 +72,7 @@ func (Codec) Decode(data []byte, v any) (err error) {
 	}
 	return nil
 }
+
+var errNil = errors.New("msgpack: a nil where the type takes none")
 
 var readers = sync.Pool{New: func() any { return new(bytes.Reader) }}
